@@ -1,0 +1,37 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const root = fileURLToPath(new URL('.', import.meta.url))
+
+// Tests import the packages by their public names and get the source, so a stale dist can never pass.
+const packages = readdirSync(`${root}packages`)
+const alias = Object.fromEntries(
+  packages.map(name => [
+    JSON.parse(readFileSync(`${root}packages/${name}/package.json`, 'utf8')).name,
+    `${root}packages/${name}/src/index.ts`,
+  ]),
+)
+
+const projects = ['packages', 'apps']
+  .flatMap(folder => readdirSync(`${root}${folder}`).map(name => ({ folder, name })))
+  .filter(({ folder, name }) => existsSync(`${root}${folder}/${name}/test`))
+  .map(({ folder, name }) => ({
+    extends: true as const,
+    test: { name, root: `${root}${folder}/${name}`, include: ['test/**/*.test.ts'] },
+  }))
+
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    projects,
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    coverage: {
+      provider: 'v8',
+      include: ['packages/*/src/**/*.ts'],
+      reporter: ['text-summary', 'lcovonly'],
+    },
+  },
+})
