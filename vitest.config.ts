@@ -25,6 +25,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     projects,
+    reporters: ['default', `${root}scripts/closing-line-reporter.mjs`],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 30_000,

