@@ -36,7 +36,7 @@ function environment(bin) {
 }
 
 function assertMajor(version, major) {
-  if (!version?.startsWith(`v${major}.`)) throw new Error(`wanted Node ${major}, ${version} ran`)
+  if (!version.startsWith(`v${major}.`)) throw new Error(`${version} ran instead`)
 }
 
 /** Runs the suite and returns its counts line: `passed failed skipped version`. */
@@ -54,38 +54,43 @@ function runSuite(bin, countsFile) {
   return counts
 }
 
+/** Tests one major. Returns the line to report, throws if the suite did not pass on that very major. */
+function testMajor(major, countsFile) {
+  let bin
+  try {
+    bin = install(major)
+    const probe = execFileSync('node', ['-p', 'process.version'], { env: environment(bin), encoding: 'utf8' })
+    assertMajor(probe.trim(), major)
+  } catch (error) {
+    const reason = `${packageName}@${major} is not available here (${firstLine(error)})`
+    if (!tried.includes(major)) throw new Error(reason)
+    return `== Node ${major}: NOT TESTED, ${reason}`
+  }
+  const [passed, failed, skipped, version] = runSuite(bin, countsFile).split(' ')
+  assertMajor(version, major)
+  return `== Node ${version}: ${passed} passed, ${failed} failed, ${skipped} skipped`
+}
+
+/** npm's own first line of complaint, or the message. */
+function firstLine(error) {
+  const lines = String(error.stderr || error.message)
+    .trim()
+    .split('\n')
+  return lines.find(line => !line.startsWith('npm warn'))
+}
+
 const majors = process.argv.length > 2 ? process.argv.slice(2) : [...required, ...tried]
 const countsFolder = mkdtempSync(join(tmpdir(), 'node-matrix-'))
 try {
   for (const major of majors) {
-    let bin
     try {
-      bin = install(major)
-      assertMajor(
-        execFileSync('node', ['-p', 'process.version'], { env: environment(bin), encoding: 'utf8' }),
-        major,
-      )
+      console.log(testMajor(major, join(countsFolder, major)))
     } catch (error) {
-      if (!tried.includes(major)) throw error
-      console.log(
-        `== Node ${major}: NOT TESTED, ${packageName}@${major} is not available here (${firstLine(error)})`,
-      )
-      continue
+      console.error(`== Node ${major}: FAILED, ${error.message}`)
+      process.exitCode = 1
+      break
     }
-    const [passed, failed, skipped, version] = runSuite(bin, join(countsFolder, major)).split(' ')
-    assertMajor(version, major)
-    console.log(`== Node ${version}: ${passed} passed, ${failed} failed, ${skipped} skipped`)
   }
-} catch (error) {
-  console.error(`== Node matrix: ${firstLine(error)}`)
-  process.exitCode = 1
 } finally {
   rmSync(countsFolder, { recursive: true, force: true })
-}
-
-function firstLine(error) {
-  return String(error.stderr || error.message)
-    .trim()
-    .split('\n')
-    .find(line => !line.startsWith('npm warn'))
 }
