@@ -1,1 +1,17 @@
-export {}
+export type { AddressRule } from './address.ts'
+export type { Balancer, BalancerFactory, BalancerName, PickContext } from './balancers/index.ts'
+export { type ErrorCode, EtcdRegisterError } from './errors.ts'
+export type {
+  Capabilities,
+  Decoded,
+  Entry,
+  FormatName,
+  InstanceFormat,
+  KeyRange,
+  RawEntry,
+} from './formats/index.ts'
+export { jsonFormat } from './formats/json.ts'
+export { type PlainOptions, plainFormat } from './formats/plain.ts'
+export type { InstanceFields } from './instance.ts'
+export { createRegistry } from './registry.ts'
+export type * from './types.ts'

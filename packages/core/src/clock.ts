@@ -1,0 +1,34 @@
+/** Time and chance come in from outside, so that tests move them instead of waiting. */
+export interface Clock {
+  /** Monotonic milliseconds. */
+  now(): number
+  date(): Date
+  /** Runs `fn` after `ms`, without keeping the process alive; returns the cancellation. */
+  after(ms: number, fn: () => void): () => void
+  /** 0 <= x < 1 */
+  random(): number
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  date: () => new Date(),
+  after(ms, fn) {
+    const timer = setTimeout(fn, ms).unref()
+    return () => clearTimeout(timer)
+  },
+  random: Math.random,
+}
+
+/** Resolves after `ms`, or at once when the signal aborts; never rejects. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal?.aborted) return resolve()
+    const cancel = clock.after(ms, done)
+    function done() {
+      cancel()
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    signal?.addEventListener('abort', done)
+  })
+}

@@ -1,0 +1,162 @@
+import { type Balancer, type PickContext, resolveBalancer } from './balancers/index.ts'
+import { Emitter } from './emitter.ts'
+import { EtcdRegisterError, invalidOption } from './errors.ts'
+import type { InstanceTable, TableChange } from './instance-table.ts'
+import type { Change, DiscoverOptions, Discovery, DiscoveryEvents, Logger, ServiceInstance } from './types.ts'
+import { Waiters } from './waiters.ts'
+
+/** What the registry shares between the discoveries of one name. */
+export interface DiscoverySource {
+  readonly name: string
+  readonly table: InstanceTable
+  readonly revision: number
+  release(): void
+}
+
+const isUp = ({ status, weight }: ServiceInstance) => status === 'up' && weight > 0
+
+/** One user's view of a table: its filter, its balancer, its events. */
+export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discovery {
+  readonly name: string
+  readonly #source: DiscoverySource
+  readonly #filter: ((instance: ServiceInstance) => boolean) | undefined
+  readonly #zone: string | undefined
+  readonly #balancer: Balancer
+  readonly #unsubscribe: () => void
+  readonly #waiters = new Waiters()
+  /** What the two lists below were made from. */
+  #seen: readonly ServiceInstance[] | undefined
+  #instances: readonly ServiceInstance[] = []
+  #candidates: readonly ServiceInstance[] | undefined
+  #announced = false
+  #closed = false
+  #last: { instances: readonly ServiceInstance[]; revision: bigint; staleSince: Date | undefined } | undefined
+
+  constructor(source: DiscoverySource, options: DiscoverOptions, logger: Logger) {
+    super(logger)
+    const { filter, zone, balancer = 'round-robin' } = options
+    if (filter !== undefined && typeof filter !== 'function')
+      throw invalidOption('filter', 'a function', filter)
+    if (zone !== undefined && typeof zone !== 'string') throw invalidOption('zone', 'a string', zone)
+    this.name = source.name
+    this.#source = source
+    this.#filter = filter
+    this.#zone = zone
+    this.#balancer = resolveBalancer(balancer)
+    this.#unsubscribe = source.table.subscribe({
+      changed: change => this.#changed(change),
+      stale: since => this.tell('stale', since),
+      fresh: () => this.tell('fresh'),
+      listed: () => this.#waiters.wake(),
+      failed: () => this.#waiters.wake(),
+    })
+    // Whoever comes later hears of those already there in the same way: as added.
+    queueMicrotask(() => this.#announce())
+  }
+
+  async ready({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#waiters.until(() => {
+      this.#throwIfClosed()
+      const { listed, lastError } = this.#source.table
+      if (!listed && lastError?.retryable === false) throw lastError
+      return listed
+    }, signal)
+  }
+
+  get instances(): readonly ServiceInstance[] {
+    if (this.#last !== undefined) return this.#last.instances
+    const all = this.#source.table.instances
+    if (this.#seen === all) return this.#instances
+    this.#seen = all
+    this.#candidates = undefined
+    this.#instances = this.#filter === undefined ? all : Object.freeze(all.filter(this.#filter))
+    return this.#instances
+  }
+
+  get stale(): boolean {
+    return this.staleSince !== undefined
+  }
+
+  get staleSince(): Date | undefined {
+    return this.#last === undefined ? this.#source.table.staleSince : this.#last.staleSince
+  }
+
+  get revision(): bigint {
+    return this.#last === undefined ? BigInt(this.#source.revision) : this.#last.revision
+  }
+
+  pick(context?: PickContext): ServiceInstance | undefined {
+    const { instances } = this
+    this.#candidates ??= this.#callable(instances)
+    return this.#balancer(this.#candidates, context)
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    this.#last = { instances: this.instances, revision: this.revision, staleSince: new Date() }
+    this.#closed = true
+    this.#unsubscribe()
+    this.#source.release()
+    this.#waiters.wake()
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** The table now, and again after each change; a slow reader gets the latest only. Ends with `close()`. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly ServiceInstance[], void> {
+    let given: readonly ServiceInstance[] | undefined
+    while (!this.#closed) {
+      if (this.#source.table.listed && this.instances !== given) {
+        given = this.instances
+        yield given
+        continue
+      }
+      const seen = given
+      await this.#waiters.until(() => this.#closed || (this.#source.table.listed && this.instances !== seen))
+    }
+  }
+
+  #callable(instances: readonly ServiceInstance[]): readonly ServiceInstance[] {
+    const up = instances.filter(isUp)
+    const near = this.#zone === undefined ? [] : up.filter(({ zone }) => zone === this.#zone)
+    return Object.freeze(near.length > 0 ? near : up)
+  }
+
+  #announce(): void {
+    if (this.#announced || this.#closed) return
+    this.#announced = true
+    const { instances } = this
+    if (instances.length > 0) this.tell('change', { added: instances, removed: [], updated: [], instances })
+  }
+
+  #changed(change: TableChange): void {
+    // All that was there before us is in the table already, and so is this change.
+    if (this.#announced) this.#emitChange(change)
+    else this.#announce()
+    this.#waiters.wake()
+  }
+
+  #emitChange({ added, removed, updated, previous }: TableChange): void {
+    if (this.listenerCount('change') === 0) return
+    const filter = this.#filter ?? (() => true)
+    const was = previous.map(filter)
+    const is = updated.map(filter)
+    const discovery = this
+    const change: Change = {
+      added: [...added.filter(filter), ...updated.filter((_, i) => is[i] && !was[i])],
+      removed: [...removed.filter(filter), ...previous.filter((_, i) => was[i] && !is[i])],
+      updated: updated.filter((_, i) => was[i] && is[i]),
+      get instances() {
+        return discovery.instances
+      },
+    }
+    if (change.added.length + change.removed.length + change.updated.length > 0) this.tell('change', change)
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closed) throw new EtcdRegisterError('ERR_CLOSED', `The discovery of "${this.name}" is closed.`)
+  }
+}

@@ -1,0 +1,27 @@
+import { EventEmitter } from 'node:events'
+import type { Logger } from './types.ts'
+
+/** An EventEmitter whose listeners cannot harm each other or us: what one of them throws is logged. */
+export class Emitter<Events extends { [name in keyof Events]: unknown[] }> extends EventEmitter<Events> {
+  readonly #logger: Logger
+
+  constructor(logger: Logger) {
+    super()
+    this.#logger = logger
+  }
+
+  protected tell<Name extends keyof Events & string>(event: Name, ...args: Events[Name]): void {
+    for (const listener of this.rawListeners(event as never)) {
+      try {
+        const result: unknown = Reflect.apply(listener, this, args)
+        if (result instanceof Promise) result.catch(err => this.#report(event, err))
+      } catch (err) {
+        this.#report(event, err)
+      }
+    }
+  }
+
+  #report(event: string, err: unknown): void {
+    this.#logger.error({ err, event }, `a listener of "${event}" threw`)
+  }
+}

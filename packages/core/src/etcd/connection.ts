@@ -1,0 +1,266 @@
+import type {
+  ILeaseGrantResponse,
+  ILeaseKeepAliveRequest,
+  ILeaseKeepAliveResponse,
+  IRangeRequest,
+  IRangeResponse,
+  ITxnRequest,
+  ITxnResponse,
+  IWatchRequest,
+  IWatchResponse,
+} from 'etcd3'
+import { backoff } from '../backoff.ts'
+import { type Clock, sleep } from '../clock.ts'
+import { type ErrorCode, EtcdRegisterError } from '../errors.ts'
+import type { ResolvedOptions } from '../options.ts'
+import type { ErrorStatus, RegistryStatus } from '../types.ts'
+import { etcdError } from './errors.ts'
+import { openTransport, type Transport } from './transport.ts'
+
+type ConnectionState = 'idle' | 'up' | 'down' | 'closed'
+
+/** With these nobody gets through; with any other error etcd has answered. */
+const AWAY: ReadonlySet<ErrorCode> = new Set([
+  'ERR_ETCD_UNAVAILABLE',
+  'ERR_ETCD_TIMEOUT',
+  'ERR_ETCD_TLS',
+  'ERR_ETCD_AUTH',
+])
+
+/** Another member may do better; the request is safe to send twice. */
+const ELSEWHERE: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_UNAVAILABLE', 'ERR_ETCD_TIMEOUT'])
+
+export interface CallOptions {
+  /** Milliseconds for one attempt; default `requestTimeout`. */
+  timeout?: number
+}
+
+/** A duplex stream on one member. */
+export interface EtcdStream<Request> {
+  readonly member: string
+  write(request: Request): void
+  /** Ends it; `onClose` is not called any more. `failed`: the member is passed over for a while. */
+  cancel(failed?: boolean): void
+}
+
+export interface StreamHandlers<Response> {
+  onData(response: Response): void
+  /** Once, when the stream ended or broke. */
+  onClose(error: EtcdRegisterError): void
+}
+
+/**
+ * The way to etcd: a request is tried once on each member, and while none answers (`down`) one probe asks for all who
+ * wait in `whenUp()`. Connects with the first request; everything above sees our errors only.
+ */
+export class Connection {
+  readonly #options: ResolvedOptions
+  readonly #clock: Clock
+  readonly #closing = new AbortController()
+  #transport: Promise<Transport> | undefined
+  #state: ConnectionState = 'idle'
+  #since: Date
+  #lastError: ErrorStatus | undefined
+  readonly #waiting = new Set<() => void>()
+  #member: string | undefined
+
+  constructor(options: ResolvedOptions, clock: Clock) {
+    this.#options = options
+    this.#clock = clock
+    this.#since = clock.date()
+  }
+
+  range(request: IRangeRequest, options?: CallOptions): Promise<IRangeResponse> {
+    return this.#call('a read', options, (transport, call) => transport.kv.range(request, call))
+  }
+
+  txn(request: ITxnRequest, options?: CallOptions): Promise<ITxnResponse> {
+    return this.#call('a write', options, (transport, call) => transport.kv.txn(request, call))
+  }
+
+  grant(ttl: number, options?: CallOptions): Promise<ILeaseGrantResponse> {
+    return this.#call('a lease', options, (transport, call) => transport.lease.leaseGrant({ TTL: ttl }, call))
+  }
+
+  async revoke(id: string, options?: CallOptions): Promise<void> {
+    await this.#call('the end of a lease', options, (transport, call) =>
+      transport.lease.leaseRevoke({ ID: id }, call),
+    )
+  }
+
+  openWatch(handlers: StreamHandlers<IWatchResponse>): Promise<EtcdStream<IWatchRequest>> {
+    return this.#open('Watch', 'watch', handlers)
+  }
+
+  openKeepAlive(
+    handlers: StreamHandlers<ILeaseKeepAliveResponse>,
+  ): Promise<EtcdStream<ILeaseKeepAliveRequest>> {
+    return this.#open('Lease', 'leaseKeepAlive', handlers)
+  }
+
+  /** Resolves as soon as etcd is not known to be away, or the signal aborts. */
+  whenUp(signal: AbortSignal): Promise<void> {
+    if (this.#state !== 'down' || signal.aborted) return Promise.resolve()
+    return new Promise(resolve => {
+      const done = () => {
+        this.#waiting.delete(done)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      this.#waiting.add(done)
+      signal.addEventListener('abort', done)
+    })
+  }
+
+  status(): RegistryStatus['etcd'] {
+    return {
+      hosts: [...this.#options.hosts],
+      member: this.#member,
+      connection: this.#state,
+      since: this.#since.toISOString(),
+      lastError: this.#lastError,
+    }
+  }
+
+  /** Whoever still waits for an answer gets `ERR_CLOSED`. */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    this.#transit('closed')
+    this.#closing.abort()
+    this.#release()
+    const transport = await this.#transport?.catch(() => undefined)
+    transport?.close()
+  }
+
+  async #call<T>(
+    what: string,
+    { timeout = this.#options.requestTimeout }: CallOptions = {},
+    run: (transport: Transport, call: { deadline: number }) => Promise<T>,
+  ): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const transport = await this.#connected()
+        const result = await this.#unlessClosed(run(transport, { deadline: Date.now() + timeout }))
+        this.#answered(transport.lastMember)
+        return result
+      } catch (cause) {
+        const error = this.#failed(cause, what)
+        if (error.code === 'ERR_CLOSED') throw error
+        if (ELSEWHERE.has(error.code) && tries < this.#options.hosts.length) continue
+        this.#noteFailure(error)
+        throw error
+      }
+    }
+  }
+
+  async #open<Request, Response>(
+    service: 'Watch' | 'Lease',
+    method: string,
+    { onData, onClose }: StreamHandlers<Response>,
+  ): Promise<EtcdStream<Request>> {
+    const transport = await this.#connected()
+    // A stream does not renew an expired token; a unary request does. Being refused the key proves the token good.
+    if (this.#options.auth !== undefined) await this.#probe()
+    const { stream, member } = await transport
+      .openStream<Request, Response>(service, method)
+      .catch(cause => Promise.reject(this.#failed(cause, `the ${service.toLowerCase()} stream`)))
+    let open = true
+    const close = (cause: unknown) => {
+      if (!open) return
+      open = false
+      member.markFailed()
+      onClose(this.#failed(cause, `the ${service.toLowerCase()} stream`))
+    }
+    const cancel = (failed = false) => {
+      open = false
+      if (failed) member.markFailed()
+      stream.cancel()
+    }
+    stream.on('data', response => {
+      if (!open) return
+      this.#answered(member.name)
+      onData(response)
+    })
+    stream.on('error', close)
+    stream.on('end', () => close(new Error('14 UNAVAILABLE: the stream ended')))
+    if (this.#state === 'closed') {
+      cancel()
+      throw this.#failed(undefined, service)
+    }
+    return {
+      member: member.name,
+      cancel,
+      write(request) {
+        if (open) stream.write(request)
+      },
+    }
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      await this.range({ key: Buffer.from([0]), count_only: true })
+    } catch (error) {
+      if (AWAY.has((error as EtcdRegisterError).code)) throw error
+    }
+  }
+
+  #connected(): Promise<Transport> {
+    if (this.#state === 'closed') return Promise.reject(this.#failed(undefined, ''))
+    this.#transport ??= openTransport(this.#options)
+    return this.#transport
+  }
+
+  #unlessClosed<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this.#closing
+    return new Promise((resolve, reject) => {
+      const closed = () => reject(this.#failed(undefined, ''))
+      signal.addEventListener('abort', closed, { once: true })
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', closed))
+    })
+  }
+
+  #failed(cause: unknown, what: string): EtcdRegisterError {
+    if (this.#state === 'closed')
+      return new EtcdRegisterError('ERR_CLOSED', 'The registry is closed.', { cause })
+    const where = this.#options.hosts.join(', ')
+    return etcdError(cause, { what, where, username: this.#options.auth?.username })
+  }
+
+  #noteFailure(error: EtcdRegisterError): void {
+    const changed = this.#lastError?.code !== error.code || this.#state !== 'down'
+    this.#lastError = { code: error.code, message: error.message, at: this.#clock.date().toISOString() }
+    if (this.#state === 'closed') return
+    if (!AWAY.has(error.code)) {
+      this.#answered(this.#member)
+      return
+    }
+    if (changed) this.#options.logger.warn({ err: error, code: error.code }, `${error.message} Trying on.`)
+    if (this.#state === 'down') return
+    this.#transit('down')
+    void this.#probeUntilUp()
+  }
+
+  #answered(member: string | undefined): void {
+    this.#member = member
+    if (this.#state === 'up' || this.#state === 'closed') return
+    if (this.#state === 'down') this.#options.logger.info({ member }, `etcd at ${member} answers again`)
+    this.#transit('up')
+    this.#release()
+  }
+
+  #release(): void {
+    for (const done of this.#waiting) done()
+  }
+
+  async #probeUntilUp(): Promise<void> {
+    for (let attempt = 0; this.#state === 'down'; attempt += 1) {
+      await sleep(this.#clock, backoff(attempt, this.#clock.random), this.#closing.signal)
+      if (this.#state === 'down') await this.#probe().catch(() => {})
+    }
+  }
+
+  #transit(state: ConnectionState): void {
+    this.#state = state
+    this.#since = this.#clock.date()
+  }
+}

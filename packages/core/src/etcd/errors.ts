@@ -1,0 +1,98 @@
+import { type ErrorCode, EtcdRegisterError } from '../errors.ts'
+
+const TLS =
+  /certificate|self.signed|unable to (verify|get)|altnames?|\bssl|\btls|EPROTO|wrong version number/i
+
+/** By etcd's own words first: its gRPC codes say less, and differ between versions. */
+const BY_TEXT: readonly (readonly [RegExp, ErrorCode])[] = [
+  [/requested lease not found/, 'ERR_ETCD_LEASE_NOT_FOUND'],
+  [/required revision has been compacted/, 'ERR_ETCD_COMPACTED'],
+  [/required revision is a future revision/, 'ERR_ETCD_FUTURE_REVISION'],
+  [
+    /invalid user ID or password|invalid auth token|user name is empty|authentication is not enabled/,
+    'ERR_ETCD_AUTH',
+  ],
+  [/permission denied/, 'ERR_ETCD_PERMISSION'],
+  [/database space exceeded/, 'ERR_ETCD_NO_SPACE'],
+  [/request is too large|message larger than max/, 'ERR_ETCD_REQUEST'],
+]
+
+/** By gRPC status: https://grpc.io/docs/guides/status-codes/ */
+const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
+  3: 'ERR_ETCD_REQUEST',
+  4: 'ERR_ETCD_TIMEOUT',
+  5: 'ERR_ETCD_REQUEST',
+  6: 'ERR_ETCD_REQUEST',
+  7: 'ERR_ETCD_PERMISSION',
+  9: 'ERR_ETCD_REQUEST',
+  11: 'ERR_ETCD_REQUEST',
+  12: 'ERR_ETCD_REQUEST',
+  16: 'ERR_ETCD_AUTH',
+}
+
+export interface ErrorContext {
+  /** What was tried, such as `the lease grant`. */
+  what: string
+  /** Where, such as `127.0.0.1:2379`. */
+  where: string
+  username: string | undefined
+}
+
+/** What gRPC, the client library or etcd said, as one of ours; ours pass through. */
+export function etcdError(cause: unknown, context: ErrorContext): EtcdRegisterError {
+  if (cause instanceof EtcdRegisterError) return cause
+  const text = cause instanceof Error ? cause.message : String(cause)
+  const status = Number(/^(?:\w+: )?(\d+) [A-Z_]+:/.exec(text)?.[1] ?? 14)
+  const code = codeOf(text, status)
+  const detail = text
+    .replace(/^(?:\w+: )?\d+ [A-Z_]+: /, '')
+    .replace(/^etcdserver: /, '')
+    .replace(/^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: $/, '$1')
+  return new EtcdRegisterError(
+    code,
+    `${explain(code, context)} (${detail})${advice(code, context, detail)}`,
+    { cause },
+  )
+}
+
+function codeOf(text: string, status: number): ErrorCode {
+  const named = BY_TEXT.find(([pattern]) => pattern.test(text))
+  if (named !== undefined) return named[1]
+  if (status === 2 && text.includes('etcdserver:')) return 'ERR_ETCD_REQUEST'
+  return BY_STATUS[status] ?? (TLS.test(text) ? 'ERR_ETCD_TLS' : 'ERR_ETCD_UNAVAILABLE')
+}
+
+function explain(code: ErrorCode, { what, where }: ErrorContext): string {
+  switch (code) {
+    case 'ERR_ETCD_UNAVAILABLE':
+      return `etcd at ${where} cannot be reached for ${what}`
+    case 'ERR_ETCD_TIMEOUT':
+      return `etcd at ${where} did not answer ${what} in time`
+    case 'ERR_ETCD_TLS':
+      return `No secure connection to etcd at ${where}`
+    case 'ERR_ETCD_AUTH':
+      return `etcd at ${where} does not accept the credentials`
+    default:
+      return `etcd at ${where} refused ${what}`
+  }
+}
+
+function advice(code: ErrorCode, { username }: ErrorContext, detail: string): string {
+  const who = username === undefined ? 'no user' : `user "${username}"`
+  switch (code) {
+    case 'ERR_ETCD_UNAVAILABLE':
+      return '. Is it running there, and is the address in "hosts" or ETCD_ENDPOINTS right?'
+    case 'ERR_ETCD_TLS':
+      return '. Check https:// in "hosts", and tls.ca, tls.cert and tls.key (ETCD_CACERT, ETCD_CERT, ETCD_KEY).'
+    case 'ERR_ETCD_AUTH':
+      if (detail.includes('not enabled'))
+        return `. It has no authentication; leave out "auth" (ETCD_USERNAME, ETCDCTL_USER).`
+      return `. It was given ${who}; check auth.username and auth.password (ETCD_USERNAME, ETCD_PASSWORD, or ETCDCTL_USER).`
+    case 'ERR_ETCD_PERMISSION':
+      return `. It was asked by ${who}, who needs a role with readwrite permission on the prefix of the namespace.`
+    case 'ERR_ETCD_NO_SPACE':
+      return '. Compact and defragment it, then disarm the alarm: etcdctl alarm disarm.'
+    default:
+      return '.'
+  }
+}

@@ -1,0 +1,48 @@
+import type { IEvent, IKeyValue } from 'etcd3'
+import type { EtcdRegisterError } from '../errors.ts'
+
+/** A key as it stands in etcd. Its revision is a number, exact up to 2^53: 285 years at a million writes a second. */
+export interface KeyValue {
+  readonly key: string
+  readonly value: Buffer
+  /** mod_revision */
+  readonly revision: number
+  /** Id of the lease that it is under, `'0'` for none. */
+  readonly lease: string
+}
+
+/** One event of a watch. */
+export type KeyEvent =
+  | ({ readonly type: 'put' } & KeyValue)
+  | { readonly type: 'delete'; readonly key: string; readonly revision: number }
+
+export function keyValueOf({ key, value, mod_revision, lease }: IKeyValue): KeyValue {
+  return { key: key.toString(), value, revision: Number(mod_revision), lease: String(lease) }
+}
+
+export function eventOf({ type, kv }: IEvent): KeyEvent {
+  if (String(type).toUpperCase() === 'PUT') return { type: 'put', ...keyValueOf(kv) }
+  return { type: 'delete', key: kv.key.toString(), revision: Number(kv.mod_revision) }
+}
+
+/** The first key after all those that begin with `prefix`; the prefix ends in `/`, so its last byte can be counted up. */
+export function prefixEnd(prefix: Buffer): Buffer {
+  const end = Buffer.from(prefix)
+  end[end.length - 1]! += 1
+  return end
+}
+
+/** What a watch keeps current: the keys of one range at one revision. */
+export interface WatchedKeys {
+  readonly size: number
+  /** mod_revision of a key that is held. */
+  revisionOf(key: string): number | undefined
+  /** All keys of the range, as of `revision`. */
+  reset(entries: readonly KeyValue[], revision: number): void
+  /** What happened since, in order. */
+  apply(events: readonly KeyEvent[]): void
+  /** `false` while they cannot be kept current; `silentFor`: ms since they last were. */
+  sync(fresh: boolean, silentFor: number): void
+  /** Something went wrong; the watch goes on trying. */
+  failed(error: EtcdRegisterError): void
+}

@@ -1,0 +1,139 @@
+import type { IOptions, KVClient, LeaseClient } from 'etcd3'
+import type { ResolvedOptions } from '../options.ts'
+
+/** How long a member that failed is passed over while there are others, in ms. */
+const COOLDOWN = 5000
+
+/** Beyond this a list is asked for in smaller pages. In bytes. */
+const MAX_MESSAGE = 256 * 1024 * 1024
+
+interface Duplex<Request, Response> {
+  write(request: Request): boolean
+  cancel(): void
+  on(event: 'data', listener: (response: Response) => void): this
+  on(event: 'error', listener: (error: Error) => void): this
+  on(event: 'end', listener: () => void): this
+}
+
+/** etcd3's pool of members, and nothing else of etcd3. */
+export interface Transport {
+  readonly kv: KVClient
+  readonly lease: LeaseClient
+  /** The member that the last unary request went to. */
+  readonly lastMember: string | undefined
+  openStream<Request, Response>(
+    service: 'Watch' | 'Lease',
+    method: string,
+  ): Promise<{ stream: Duplex<Request, Response>; member: Member }>
+  close(): void
+}
+
+/** Stands in for etcd3's circuit breaker, which turns one slow answer into five seconds of refusals. */
+class Member {
+  readonly name: string
+  readonly #others: () => Iterable<Member>
+  readonly #used: (member: Member) => void
+  #failedAt = Number.NEGATIVE_INFINITY
+
+  constructor(name: string, others: () => Iterable<Member>, used: (member: Member) => void) {
+    this.name = name
+    this.#others = others
+    this.#used = used
+  }
+
+  get failing(): boolean {
+    return performance.now() - this.#failedAt < COOLDOWN
+  }
+
+  markFailed(): void {
+    this.#failedAt = performance.now()
+  }
+
+  /** Called by etcd3; a member that rejects before it ran `fn` is passed over for the next one. */
+  async execute<T>(fn: () => Promise<T> | T): Promise<T> {
+    if (this.failing && [...this.#others()].some(member => !member.failing)) {
+      throw new Error(`14 UNAVAILABLE: ${this.name} failed a moment ago`)
+    }
+    this.#used(this)
+    try {
+      return await fn()
+    } catch (error) {
+      if (/ (UNAVAILABLE|DEADLINE_EXCEEDED):/.test((error as Error).message)) this.markFailed()
+      throw error
+    }
+  }
+}
+
+type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>
+
+/** Loads etcd3, which takes its time (some 300 ms), and builds its pool; connects to nobody yet. */
+export async function openTransport(options: ResolvedOptions): Promise<Transport> {
+  const { Etcd3, KVClient, LeaseClient } = await import('etcd3')
+  const members = new Map<string, Member>()
+  let lastMember: string | undefined
+  const deadline = () => ({ deadline: Date.now() + options.requestTimeout })
+
+  class Client extends Etcd3 {
+    get rpc() {
+      return this.pool
+    }
+  }
+
+  const { ca, cert, key } = options.tls
+  const client = new Client({
+    hosts: options.hosts.map(host => `${options.secure ? 'https' : 'http'}://${host}`),
+    ...(options.auth && {
+      auth: { username: options.auth.username, password: options.auth.password, callOptions: deadline },
+    }),
+    ...(options.secure &&
+      (ca ?? cert) && {
+        credentials: {
+          // gRPC takes none at all for the system's own; etcd3's types do not say so.
+          rootCertificate: ca as Buffer,
+          ...(key && { privateKey: key }),
+          ...(cert && { certChain: cert }),
+        },
+      }),
+    grpcOptions: {
+      'grpc.keepalive_time_ms': 5000,
+      'grpc.keepalive_timeout_ms': 2000,
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 1000,
+      'grpc.max_receive_message_length': MAX_MESSAGE,
+      'grpc.service_config_disable_resolution': 1,
+    },
+    faultHandling: {
+      global: { execute: (fn: () => unknown) => fn() } as unknown as Policy,
+      host: name => {
+        const member = new Member(
+          name.replace(/^https?:\/\//, ''),
+          () => members.values(),
+          ({ name }) => {
+            lastMember = name
+          },
+        )
+        members.set(member.name, member)
+        return member as unknown as Policy
+      },
+    },
+  })
+
+  return {
+    kv: new KVClient(client.rpc),
+    lease: new LeaseClient(client.rpc),
+    get lastMember() {
+      return lastMember
+    },
+    openStream<Request, Response>(service: 'Watch' | 'Lease', method: string) {
+      return client.rpc.withConnection(service, ({ resource, client: rpc, metadata }) => {
+        const headers = metadata.clone()
+        headers.set('hasleader', 'true')
+        const stream = (rpc as unknown as Record<string, (headers: unknown) => Duplex<Request, Response>>)[
+          method
+        ]!(headers)
+        return { stream, member: resource.faultHandling as unknown as Member }
+      })
+    },
+    close: () => client.close(),
+  }
+}

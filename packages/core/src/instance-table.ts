@@ -1,0 +1,255 @@
+import type { Clock } from './clock.ts'
+import type { EtcdRegisterError } from './errors.ts'
+import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
+import { type Decoded, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
+import { sameInstance } from './instance.ts'
+import type { Logger, RegistryStatus, ServiceInstance } from './types.ts'
+
+interface Row {
+  revision: number
+  /** `undefined`: the value is none of an instance. */
+  instance: ServiceInstance | undefined
+}
+
+/** One step of a table; `previous` are the `updated` ones as they were. */
+export class TableChange {
+  readonly added: ServiceInstance[] = []
+  readonly removed: ServiceInstance[] = []
+  readonly updated: ServiceInstance[] = []
+  readonly previous: ServiceInstance[] = []
+
+  note(before: ServiceInstance | undefined, after: ServiceInstance | undefined): void {
+    if (before === after) return
+    if (before === undefined) this.added.push(after!)
+    else if (after === undefined) this.removed.push(before)
+    else {
+      this.updated.push(after)
+      this.previous.push(before)
+    }
+  }
+
+  get empty(): boolean {
+    return this.added.length + this.removed.length + this.updated.length === 0
+  }
+}
+
+export interface TableListener {
+  changed(change: TableChange): void
+  stale(since: Date): void
+  fresh(): void
+  /** All ranges are listed. */
+  listed(): void
+  failed(error: EtcdRegisterError): void
+}
+
+export interface TableOptions {
+  name: string
+  namespace: string
+  format: InstanceFormat
+  clock: Clock
+  logger: Logger
+}
+
+/** The instances of one service, out of one or more key ranges. An event costs what it changes, whatever the size. */
+export class InstanceTable {
+  readonly #options: TableOptions
+  readonly #ranges: Rows[] = []
+  readonly #listeners = new Set<TableListener>()
+  #instances: readonly ServiceInstance[] | undefined
+  #staleSince: Date | undefined
+  #lastError: { error: EtcdRegisterError; at: Date } | undefined
+
+  constructor(options: TableOptions) {
+    this.#options = options
+    this.#staleSince = options.clock.date()
+  }
+
+  /** The rows of one more range, to be kept current by a watch. */
+  addRange(): WatchedKeys {
+    const options = this.#options
+    const rows = new Rows(options, {
+      changed: change => this.#changed(change),
+      sync: (silentFor: number) => this.#sync(silentFor),
+      failed: error => {
+        this.#lastError = { error, at: options.clock.date() }
+        for (const listener of this.#listeners) listener.failed(error)
+      },
+    })
+    this.#ranges.push(rows)
+    return rows
+  }
+
+  get lastError(): EtcdRegisterError | undefined {
+    return this.#lastError?.error
+  }
+
+  subscribe(listener: TableListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Frozen, and the same one until something changes; put together when it is read. */
+  get instances(): readonly ServiceInstance[] {
+    this.#instances ??= Object.freeze(this.#ranges.flatMap(rows => rows.instances()))
+    return this.#instances
+  }
+
+  get listed(): boolean {
+    return this.#ranges.every(rows => rows.listed)
+  }
+
+  get staleSince(): Date | undefined {
+    return this.#staleSince
+  }
+
+  status(): Pick<
+    RegistryStatus['watches'][number],
+    'instances' | 'stale' | 'staleSince' | 'skipped' | 'lastError'
+  > {
+    const skipped = this.#ranges.reduce((sum, rows) => sum + rows.skipped, 0)
+    const keys = this.#ranges.reduce((sum, rows) => sum + rows.size, 0)
+    const last = this.#lastError
+    return {
+      instances: keys - skipped,
+      stale: this.#staleSince !== undefined,
+      staleSince: this.#staleSince?.toISOString(),
+      skipped,
+      lastError: last && { code: last.error.code, message: last.error.message, at: last.at.toISOString() },
+    }
+  }
+
+  #changed(change: TableChange): void {
+    if (!change.empty) {
+      this.#instances = undefined
+      for (const listener of this.#listeners) listener.changed(change)
+    }
+    if (this.listed) for (const listener of this.#listeners) listener.listed()
+  }
+
+  #sync(silentFor: number): void {
+    const fresh = this.#ranges.every(rows => rows.fresh)
+    if (fresh === (this.#staleSince === undefined)) return
+    if (fresh) this.#lastError = undefined
+    this.#staleSince = fresh ? undefined : new Date(this.#options.clock.date().getTime() - silentFor)
+    for (const listener of this.#listeners) {
+      if (this.#staleSince === undefined) listener.fresh()
+      else listener.stale(this.#staleSince)
+    }
+  }
+}
+
+interface RowsListener {
+  changed(change: TableChange): void
+  sync(silentFor: number): void
+  failed(error: EtcdRegisterError): void
+}
+
+/** The keys of one range, each with its revision and what it says. */
+class Rows implements WatchedKeys {
+  readonly #options: TableOptions
+  readonly #listener: RowsListener
+  #rows = new Map<string, Row>()
+  /** Keys whose value was complained of; they are not again until they were good or gone. */
+  readonly #complained = new Set<string>()
+  listed = false
+  fresh = false
+
+  constructor(options: TableOptions, listener: RowsListener) {
+    this.#options = options
+    this.#listener = listener
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  get skipped(): number {
+    return this.#complained.size
+  }
+
+  instances(): ServiceInstance[] {
+    const instances: ServiceInstance[] = []
+    for (const { instance } of this.#rows.values()) if (instance !== undefined) instances.push(instance)
+    return instances
+  }
+
+  revisionOf(key: string): number | undefined {
+    return this.#rows.get(key)?.revision
+  }
+
+  reset(entries: readonly KeyValue[]): void {
+    const before = this.#rows
+    this.#rows = new Map()
+    const change = new TableChange()
+    for (const entry of entries) {
+      const previous = before.get(entry.key)
+      const row = previous?.revision === entry.revision ? previous : this.#read(entry, previous?.instance)
+      this.#rows.set(entry.key, row)
+      change.note(previous?.instance, row.instance)
+    }
+    for (const [key, { instance }] of before) {
+      if (this.#rows.has(key)) continue
+      this.#complained.delete(key)
+      change.note(instance, undefined)
+    }
+    this.listed = true
+    this.#listener.changed(change)
+  }
+
+  apply(events: readonly KeyEvent[]): void {
+    const before = new Map<string, ServiceInstance | undefined>()
+    for (const event of events) {
+      const previous = this.#rows.get(event.key)?.instance
+      if (!before.has(event.key)) before.set(event.key, previous)
+      if (event.type === 'put') this.#rows.set(event.key, this.#read(event, previous))
+      else {
+        this.#rows.delete(event.key)
+        this.#complained.delete(event.key)
+      }
+    }
+    const change = new TableChange()
+    for (const [key, instance] of before) change.note(instance, this.#rows.get(key)?.instance)
+    this.#listener.changed(change)
+  }
+
+  sync(fresh: boolean, silentFor: number): void {
+    this.fresh = fresh
+    this.#listener.sync(silentFor)
+  }
+
+  failed(error: EtcdRegisterError): void {
+    this.#listener.failed(error)
+  }
+
+  /** An equal instance stays the same object, so that a put of what is there already is no change. */
+  #read({ key, value, revision }: KeyValue, previous: ServiceInstance | undefined): Row {
+    const decoded = this.#decode(key, value)
+    if ('skip' in decoded) {
+      this.#complain(key, decoded.skip)
+      return { revision, instance: undefined }
+    }
+    this.#complained.delete(key)
+    const same = previous !== undefined && sameInstance(previous, decoded.instance)
+    return { revision, instance: same ? previous : decoded.instance }
+  }
+
+  #decode(key: string, value: Buffer): Decoded {
+    if (value.length > MAX_VALUE_BYTES) return { skip: `longer than ${MAX_VALUE_BYTES} bytes` }
+    const { format, namespace, name } = this.#options
+    try {
+      return format.decode({ key, value }, { namespace, name })
+    } catch (error) {
+      return { skip: `format "${format.name}" threw: ${String(error)}` }
+    }
+  }
+
+  #complain(key: string, reason: string): void {
+    if (this.#complained.has(key)) return
+    this.#complained.add(key)
+    const { logger, name } = this.#options
+    logger.warn(
+      { key, service: name, reason },
+      `skipped the value at ${JSON.stringify(key)}, no instance: ${reason}`,
+    )
+  }
+}

@@ -1,0 +1,436 @@
+import { type Address, type AddressRule, authority } from './address.ts'
+import { backoff } from './backoff.ts'
+import { type Clock, sleep } from './clock.ts'
+import { Emitter } from './emitter.ts'
+import { EtcdRegisterError, invalidOption } from './errors.ts'
+import type { Connection } from './etcd/connection.ts'
+import type { KeyValue } from './etcd/key-value.ts'
+import { writeOwned } from './etcd/owned-keys.ts'
+import { type Entry, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
+import { makeInstance } from './instance.ts'
+import { KeyGuard, type KeyWatcher } from './key-guard.ts'
+import type { Lease, LeaseKeeper, LeaseUser } from './lease.ts'
+import { type Details, type ResolvedService, resolvePatch } from './options.ts'
+import type {
+  InstanceStatus,
+  Logger,
+  LossReason,
+  Registration,
+  RegistrationEvents,
+  RegistrationState,
+  RegistryStatus,
+  ServiceInstance,
+} from './types.ts'
+import { Waiters } from './waiters.ts'
+
+const TRANSITIONS: Readonly<Record<RegistrationState, readonly RegistrationState[]>> = {
+  registering: ['registered', 'suspended', 'conflict', 'closed'],
+  registered: ['suspended', 'lost', 'conflict', 'closed'],
+  suspended: ['registered', 'lost', 'conflict', 'closed'],
+  lost: ['registered', 'suspended', 'conflict', 'closed'],
+  conflict: ['registered', 'suspended', 'closed'],
+  closed: [],
+}
+
+export interface RegistrationDeps {
+  connection: Connection
+  lease: LeaseKeeper
+  clock: Clock
+  logger: Logger
+  namespace: string
+  formats: readonly InstanceFormat[]
+  /** Follows a key; how, the write side does not know. */
+  watchKey: KeyWatcher
+  address(): Promise<Address>
+  /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
+  claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
+  closed(registration: ServiceRegistration): void
+}
+
+/**
+ * Drives what is in etcd towards what is wanted. Whatever happens (a lease, a loss, somebody else's write, an update)
+ * only says that there is something to look at; one worker looks, and writes what is missing.
+ */
+export class ServiceRegistration extends Emitter<RegistrationEvents> implements Registration, LeaseUser {
+  readonly #service: ResolvedService
+  readonly #deps: RegistrationDeps
+  readonly #closing = new AbortController()
+  readonly #waiters = new Waiters()
+  readonly #guards = new Map<string, KeyGuard>()
+  /** Every key that we may have written, with its revision as far as we know; 0: it is not there. */
+  readonly #revisions = new Map<string, number>()
+  readonly #told = new Set<string>()
+  readonly #worker: Promise<void>
+  #details: Details
+  #status: InstanceStatus = 'up'
+  #host: string
+  #rule: AddressRule | undefined
+  #state: RegistrationState = 'registering'
+  #since: Date
+  #lastError: { error: EtcdRegisterError; at: Date } | undefined
+  /** Counts what was asked for; `#written` is the last of it that etcd has. */
+  #wanted = 1
+  #written = 0
+  #dirty = true
+  #writing = false
+  #look: () => void = () => {}
+  #leaving: Promise<void> | undefined
+  #retired: Promise<void> | undefined
+
+  /** `provisionalHost`: what to show until the address is found. Throws `ERR_INVALID_OPTION` if the value is too long. */
+  constructor(service: ResolvedService, provisionalHost: string, deps: RegistrationDeps) {
+    super(deps.logger)
+    this.#service = service
+    this.#deps = deps
+    const { version, zone, weight, metadata } = service
+    this.#details = { version, zone, weight, metadata }
+    this.#host = provisionalHost
+    this.#since = deps.clock.date()
+    this.#encode('0')
+    deps.lease.acquire(this)
+    this.#worker = this.#run()
+  }
+
+  get instance(): ServiceInstance {
+    return this.#instance(
+      this.#deps.formats[0]!.encode(this.#instance('', 'up'), this.#context()).at(0)?.key ?? '',
+    )
+  }
+
+  get state(): RegistrationState {
+    return this.#state
+  }
+
+  ready({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    return this.#waiters.until(() => {
+      if (this.#written > 0 && this.#state !== 'closed') return true
+      this.#throwIfHopeless()
+      return false
+    }, signal)
+  }
+
+  async update(patch: Partial<Details>): Promise<void> {
+    const before = this.#details
+    this.#details = resolvePatch(before, patch)
+    try {
+      this.#encode('0')
+    } catch (error) {
+      this.#details = before
+      throw error
+    }
+    await this.#published()
+  }
+
+  suspend(): Promise<void> {
+    this.#status = 'suspended'
+    return this.#published()
+  }
+
+  resume(): Promise<void> {
+    this.#status = 'up'
+    return this.#published()
+  }
+
+  /** When its keys are gone, which can be after `deregister()` gave up waiting; `undefined` before that. */
+  get retired(): Promise<void> | undefined {
+    return this.#retired
+  }
+
+  deregister({ timeout = 3000 }: { timeout?: number } = {}): Promise<void> {
+    this.#leaving ??= this.#leave(timeout)
+    return this.#leaving
+  }
+
+  status(): RegistryStatus['registrations'][number] {
+    const { name, id } = this.instance
+    const last = this.#lastError
+    return {
+      name,
+      id,
+      keys: [...this.#revisions.keys()],
+      state: this.#state,
+      since: this.#since.toISOString(),
+      address: this.#rule,
+      lastError: last && { code: last.error.code, message: last.error.message, at: last.at.toISOString() },
+    }
+  }
+
+  held(): void {
+    this.#lookAgain()
+  }
+
+  lost(reason: LossReason): void {
+    this.#lose(reason)
+  }
+
+  renewed({ id, ttl }: Lease): void {
+    if (this.listenerCount('renewed') > 0) this.tell('renewed', { id, ttl })
+  }
+
+  failed(error: EtcdRegisterError): void {
+    this.#lastError = { error, at: this.#deps.clock.date() }
+    this.#waiters.wake()
+  }
+
+  /** Resolves when etcd has what is wanted now. */
+  #published(): Promise<void> {
+    this.#wanted += 1
+    const version = this.#wanted
+    this.#lookAgain()
+    return this.#waiters.until(() => {
+      if (this.#written >= version) return true
+      this.#throwIfHopeless()
+      if (this.#state !== 'conflict') return false
+      throw new EtcdRegisterError(
+        'ERR_CONFLICT',
+        `Another process registered under ${this.instance.key} after this one, which stays out of it. Give each an "id" of its own.`,
+      )
+    })
+  }
+
+  #throwIfHopeless(): void {
+    if (this.#closing.signal.aborted) {
+      throw new EtcdRegisterError('ERR_CLOSED', `The registration of "${this.#service.name}" is closed.`)
+    }
+    if (this.#lastError?.error.retryable === false) throw this.#lastError.error
+  }
+
+  #lookAgain(): void {
+    this.#dirty = true
+    this.#look()
+  }
+
+  async #run(): Promise<void> {
+    const { clock, connection, lease } = this.#deps
+    const { signal } = this.#closing
+    signal.addEventListener('abort', () => this.#look())
+    for (let attempt = 0; !signal.aborted; ) {
+      try {
+        if (this.#rule === undefined) await this.#findAddress()
+        while (!signal.aborted && !(this.#dirty && lease.current !== undefined)) {
+          await new Promise<void>(resolve => {
+            this.#look = resolve
+          })
+        }
+        if (signal.aborted) return
+        await this.#write(lease.current!)
+        attempt = 0
+      } catch (error) {
+        if (signal.aborted) return
+        this.#dirty = true
+        this.#complain(error as EtcdRegisterError)
+        await sleep(clock, backoff(attempt, clock.random), signal)
+        await connection.whenUp(signal)
+        attempt += 1
+      }
+    }
+  }
+
+  /** One line for each kind of failure until a write succeeds; that etcd is away, the connection says. */
+  #complain(error: EtcdRegisterError): void {
+    const { code, message } = error
+    this.failed(error)
+    if (error.retryable || this.#told.has(code)) return
+    this.#told.add(code)
+    this.#deps.logger.warn({ err: error, code, service: this.#service.name }, `${message} Trying on.`)
+  }
+
+  async #findAddress(): Promise<void> {
+    const { host, rule } = await this.#deps.address()
+    this.#host = host
+    const keys = this.#encode('0').map(({ key }) => key)
+    await this.#deps.claim(this, keys)
+    this.#rule = rule
+    if (rule !== 'loopback') return
+    const text = `advertising ${host}, which only this machine can reach; set the option "host" or SERVICE_HOST`
+    this.#deps.logger.warn({ host, service: this.#service.name }, text)
+  }
+
+  /** In one transaction: everything that is wanted, nothing that is not, and only over what is ours. */
+  async #write({ id }: Lease): Promise<void> {
+    const { connection, lease } = this.#deps
+    const version = this.#wanted
+    const status = this.#status
+    const puts = this.#encode(id)
+    const deletes = [...this.#revisions.keys()].filter(key => !puts.some(put => put.key === key))
+    for (const { key } of puts) if (!this.#revisions.has(key)) this.#revisions.set(key, 0)
+    this.#dirty = false
+    this.#writing = true
+    try {
+      const mayTake = (found: KeyValue) => this.#isOurs(found) || this.#takesOver(found)
+      const result = await writeOwned(connection, {
+        puts,
+        deletes,
+        lease: id,
+        revisions: this.#revisions,
+        mayTake,
+      })
+      if ('refused' in result) return this.#yield(result.refused)
+      for (const key of deletes) this.#revisions.delete(key)
+      for (const { key } of puts) this.#guard(key, result.revision)
+    } catch (error) {
+      if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') throw error
+      lease.invalidate(id)
+      return this.#lookAgain()
+    } finally {
+      this.#writing = false
+    }
+    this.#lastError = undefined
+    this.#told.clear()
+    this.#written = version
+    // A lease that was lost while etcd answered is no registration; the next one is.
+    if (lease.current?.id === id) this.#transit(status === 'suspended' ? 'suspended' : 'registered')
+    this.#waiters.wake()
+  }
+
+  #isOurs({ lease }: KeyValue): boolean {
+    return lease === '0' || this.#deps.lease.owns(lease)
+  }
+
+  /** The newer process wins; at its first registration, and only then, a process is the newer one. */
+  #takesOver({ key, lease }: KeyValue): boolean {
+    if (this.#written > 0 || this.#state === 'conflict') return false
+    this.#deps.logger.info(
+      { key, lease },
+      `${key} was there, of another process or an earlier run; taking it over`,
+    )
+    return true
+  }
+
+  /** From our own write on, whatever becomes of the key is seen. */
+  #guard(key: string, revision: number): void {
+    if (this.#guards.has(key) || this.#closing.signal.aborted) return
+    const observe = (found: KeyValue | undefined, at: number) => this.#observe(key, found, at)
+    this.#guards.set(key, new KeyGuard(this.#deps.watchKey, key, revision, observe))
+  }
+
+  #observe(key: string, found: KeyValue | undefined, revision: number): void {
+    const known = this.#revisions.get(key)
+    if (known === undefined || revision <= known || this.#closing.signal.aborted) return
+    if (found !== undefined && !this.#isOurs(found)) {
+      this.#yield(found)
+      return
+    }
+    // Our own write, seen before its answer came.
+    if (this.#writing && found !== undefined && found.lease === this.#deps.lease.current?.id) return
+    this.#revisions.set(key, found?.revision ?? 0)
+    if (found !== undefined && found.lease !== '0' && this.#isWanted(found)) return
+    this.#lose(found === undefined ? 'key-deleted' : 'key-overwritten')
+  }
+
+  #isWanted({ key, value, lease }: KeyValue): boolean {
+    return this.#encode(lease).some(put => put.key === key && value.equals(Buffer.from(put.value)))
+  }
+
+  #lose(reason: LossReason): void {
+    this.#transit('lost', reason)
+    this.#lookAgain()
+  }
+
+  #yield({ key, revision }: KeyValue): void {
+    // Not its revision: by that we could overwrite and delete it.
+    this.#revisions.set(key, 0)
+    this.#guard(key, revision)
+    if (!this.#transit('conflict')) return
+    this.#deps.logger.warn(
+      { key },
+      `another process registered under ${key}; this one stays out until it is gone`,
+    )
+    this.tell('conflict', key)
+    this.#waiters.wake()
+  }
+
+  async #leave(timeout: number): Promise<void> {
+    const { clock, lease } = this.#deps
+    const timedOut = new AbortController()
+    const cancel = clock.after(timeout, () => timedOut.abort())
+    const expired = new Promise<void>(resolve => timedOut.signal.addEventListener('abort', () => resolve()))
+    const wasUp = this.#state === 'registered'
+    this.#closing.abort()
+    for (const guard of this.#guards.values()) guard.close()
+    this.#retired = this.#worker.then(() => this.#retire(wasUp))
+    await Promise.race([this.#retired, expired])
+    // With the last user the lease goes, and with it whatever etcd still has of ours.
+    await Promise.race([lease.release(this).catch(() => {}), expired])
+    cancel()
+    this.#transit('closed')
+    this.tell('closed')
+    this.#waiters.wake()
+    this.#deps.closed(this)
+  }
+
+  /** Announces, then deletes; tries on for as long as others keep the lease, and so the keys, alive. */
+  async #retire(announce: boolean): Promise<void> {
+    const { clock, connection, lease } = this.#deps
+    const current = lease.current
+    if (announce && current !== undefined && this.#revisions.size > 0) {
+      this.#status = 'leaving'
+      const puts = this.#encode(current.id)
+      const mine = {
+        lease: current.id,
+        revisions: this.#revisions,
+        mayTake: (found: KeyValue) => found.lease === current.id,
+      }
+      if (puts.length > 0) await writeOwned(connection, { ...mine, puts, deletes: [] }).catch(() => {})
+    }
+    const never = new AbortController().signal
+    for (let attempt = 0; this.#revisions.size > 0; attempt += 1) {
+      try {
+        for (const key of this.#revisions.keys()) {
+          const mayTake = (found: KeyValue) => lease.owns(found.lease)
+          await writeOwned(connection, {
+            puts: [],
+            deletes: [key],
+            lease: '0',
+            revisions: this.#revisions,
+            mayTake,
+          })
+          this.#revisions.delete(key)
+        }
+      } catch (error) {
+        if ((error as EtcdRegisterError).code === 'ERR_CLOSED' || !lease.inUse) return
+        await sleep(clock, backoff(attempt, clock.random))
+        await connection.whenUp(never)
+      }
+    }
+  }
+
+  #encode(leaseId: string): Entry[] {
+    const instance = this.#instance('')
+    const entries = this.#deps.formats.flatMap(format =>
+      instance.status === 'up' || format.capabilities.status
+        ? format.encode(instance, this.#context(leaseId))
+        : [],
+    )
+    for (const { key, value } of entries) {
+      const bytes = Buffer.byteLength(value)
+      if (bytes <= MAX_VALUE_BYTES) continue
+      throw invalidOption(
+        'metadata',
+        `so small that the value of ${key} has at most ${MAX_VALUE_BYTES} bytes`,
+        bytes,
+      )
+    }
+    return entries
+  }
+
+  #context(leaseId: string = this.#deps.lease.current?.id ?? '0') {
+    return { namespace: this.#deps.namespace, leaseId }
+  }
+
+  #instance(key: string, status: InstanceStatus = this.#status): ServiceInstance {
+    const { name, port, protocol, id = authority(this.#host, port) } = this.#service
+    return makeInstance({ ...this.#details, id, name, host: this.#host, port, protocol, status }, key)
+  }
+
+  #transit(state: RegistrationState, reason?: LossReason): boolean {
+    const previous = this.#state
+    if (!TRANSITIONS[previous].includes(state)) return false
+    this.#state = state
+    this.#since = this.#deps.clock.date()
+    this.tell('state', state, previous)
+    if (state === 'registered') this.tell('registered', this.instance)
+    if (state === 'lost' && reason !== undefined) this.tell('lost', reason)
+    return true
+  }
+}

@@ -1,0 +1,30 @@
+/** Those who wait for something to become true; `wake()` makes them look again. */
+export class Waiters {
+  readonly #waiting = new Set<() => void>()
+
+  wake(): void {
+    for (const look of [...this.#waiting]) look()
+  }
+
+  /** Resolves once `check` returns true; rejects with what it throws, or with the signal's reason. */
+  until(check: () => boolean, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (finish: () => void) => {
+        this.#waiting.delete(look)
+        signal?.removeEventListener('abort', look)
+        finish()
+      }
+      const look = () => {
+        try {
+          signal?.throwIfAborted()
+          if (check()) settle(resolve)
+        } catch (error) {
+          settle(() => reject(error))
+        }
+      }
+      this.#waiting.add(look)
+      signal?.addEventListener('abort', look)
+      look()
+    })
+  }
+}

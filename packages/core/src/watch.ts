@@ -1,0 +1,233 @@
+import { backoff } from './backoff.ts'
+import { type Clock, sleep } from './clock.ts'
+import type { EtcdRegisterError } from './errors.ts'
+import type { Connection } from './etcd/connection.ts'
+import { type KeyEvent, type KeyValue, keyValueOf, prefixEnd, type WatchedKeys } from './etcd/key-value.ts'
+import type { WatchStream } from './etcd/watch-stream.ts'
+import type { KeyRange } from './formats/index.ts'
+
+/** Pages aim at this size, in bytes, between these numbers of keys. */
+const PAGE_BYTES = 8 * 1024 * 1024
+const FIRST_PAGE = 1000
+const LARGEST_PAGE = 20_000
+
+/** Up to so many keys a table is checked key by key before a watch goes on, beyond it by their count. */
+const EXACT_CHECK = 1000
+
+/** A reconcile comes between 5 and 10 minutes after the last one. */
+const RECONCILE = 300_000
+
+export interface WatchCounts {
+  relists: number
+  reconnects: number
+  repairs: number
+}
+
+type Comparison = 'same' | 'gone' | { different: number }
+
+/**
+ * Keeps `keys` equal to a range in etcd, without a gap: lists at a revision, watches from the next one on, goes on from
+ * what was delivered when the stream breaks, and lists again when that history is compacted, rewound or not the same.
+ */
+export class RangeWatch {
+  readonly #connection: Connection
+  readonly #stream: WatchStream
+  readonly #clock: Clock
+  readonly #keys: WatchedKeys
+  readonly #start: Buffer
+  readonly #end: Buffer | undefined
+  readonly #closing = new AbortController()
+  readonly counts: WatchCounts = { relists: 0, reconnects: 0, repairs: 0 }
+  /** The revision to watch from; 0: list first. */
+  #next: number
+  #pageSize = FIRST_PAGE
+  /** Keys that changed while a reconcile reads. */
+  #touched: Set<string> | undefined
+
+  /** `from`: `keys` is complete up to the revision before it. */
+  constructor(
+    { connection, stream, clock }: { connection: Connection; stream: WatchStream; clock: Clock },
+    range: KeyRange,
+    keys: WatchedKeys,
+    from = 0,
+  ) {
+    this.#connection = connection
+    this.#stream = stream
+    this.#clock = clock
+    this.#keys = keys
+    this.#next = from
+    this.#start = Buffer.from('prefix' in range ? range.prefix : range.key)
+    this.#end = 'prefix' in range ? prefixEnd(this.#start) : undefined
+    void this.#run()
+  }
+
+  /** The revision up to which the keys are complete, 0 before the first list. */
+  get revision(): number {
+    return Math.max(0, this.#next - 1)
+  }
+
+  close(): void {
+    this.#closing.abort()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing
+    let resumed = false
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
+      try {
+        if (resumed && this.#next > 0) {
+          this.counts.reconnects += 1
+          if ((await this.#compare(this.#keys.size > EXACT_CHECK)) !== 'same') this.#next = 0
+        }
+        if (this.#next === 0) await this.#list(resumed)
+        resumed = true
+        await this.#watch(() => {
+          attempt = -1
+        })
+      } catch (error) {
+        if (signal.aborted) return
+        if ((error as EtcdRegisterError).code === 'ERR_ETCD_COMPACTED') this.#next = 0
+        this.#keys.failed(error as EtcdRegisterError)
+      }
+      if (attempt >= 0) await sleep(this.#clock, backoff(attempt, this.#clock.random), signal)
+      await this.#connection.whenUp(signal)
+    }
+  }
+
+  /** Every page at the revision of the first one. */
+  async #list(again: boolean): Promise<void> {
+    if (again) this.counts.relists += 1
+    const entries: KeyValue[] = []
+    const revision = await this.#pages(0, false, page => entries.push(...page))
+    if (this.#closing.signal.aborted) return
+    this.#keys.reset(entries, revision)
+    this.#next = revision + 1
+  }
+
+  /** Reads the range at a revision, 0 for now; resolves with the revision. */
+  async #pages(revision: number, keysOnly: boolean, onPage: (page: KeyValue[]) => void): Promise<number> {
+    for (let key = this.#start, pinned = revision; ; ) {
+      const { kvs, more, header } = await this.#read(key, pinned, keysOnly)
+      pinned ||= Number(header.revision)
+      onPage(kvs.map(keyValueOf))
+      if (!more || this.#closing.signal.aborted) return pinned
+      key = Buffer.concat([kvs.at(-1)!.key, Buffer.from([0])])
+      const bytes = kvs.reduce((sum, kv) => sum + kv.key.length + kv.value.length + 32, 0)
+      this.#pageSize = Math.min(LARGEST_PAGE, Math.max(1, Math.floor((PAGE_BYTES * kvs.length) / bytes)))
+    }
+  }
+
+  async #read(key: Buffer, revision: number, keysOnly: boolean) {
+    try {
+      return await this.#connection.range({
+        key,
+        ...(this.#end && { range_end: this.#end }),
+        limit: this.#pageSize,
+        ...(revision > 0 && { revision: String(revision) }),
+        keys_only: keysOnly,
+      })
+    } catch (error) {
+      // Too much for one message, or for the time: the next try asks for less.
+      const { code } = error as EtcdRegisterError
+      if (code === 'ERR_ETCD_REQUEST' || code === 'ERR_ETCD_TIMEOUT') {
+        this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 4))
+      }
+      throw error
+    }
+  }
+
+  /**
+   * Whether etcd's history at our revision is the one that we followed. It finds a store that was wiped, restored or
+   * rewound in the meantime; the revision alone does not, if that store has caught up.
+   */
+  async #compare(byCount: boolean): Promise<Comparison> {
+    const at = this.revision
+    try {
+      if (byCount) {
+        const request = { key: this.#start, ...(this.#end && { range_end: this.#end }), count_only: true }
+        const { count } = await this.#connection.range({ ...request, revision: String(at) })
+        return Number(count) === this.#keys.size ? 'same' : 'gone'
+      }
+      let different = 0
+      let known = 0
+      const touched = new Set<string>()
+      this.#touched = touched
+      await this.#pages(at, true, page => {
+        for (const { key, revision } of page) {
+          if (touched.has(key)) continue
+          const ours = this.#keys.revisionOf(key)
+          if (ours !== undefined) known += 1
+          if (ours !== revision) different += 1
+        }
+      })
+      const ours =
+        this.#keys.size - [...touched].filter(key => this.#keys.revisionOf(key) !== undefined).length
+      different += ours - known
+      return different === 0 ? 'same' : { different }
+    } catch (error) {
+      const { code } = error as EtcdRegisterError
+      if (code === 'ERR_ETCD_COMPACTED' || code === 'ERR_ETCD_FUTURE_REVISION') return 'gone'
+      throw error
+    } finally {
+      this.#touched = undefined
+    }
+  }
+
+  /** Resolves when the watch has to be opened anew; rejects with the reason if it broke. */
+  #watch(established: () => void): Promise<void> {
+    const { signal } = this.#closing
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve()
+      let stopReconcile = () => {}
+      const over = () => {
+        stopReconcile()
+        signal.removeEventListener('abort', leave)
+      }
+      const leave = () => {
+        over()
+        cancel()
+        resolve()
+      }
+      const reconcile = () => {
+        stopReconcile = this.#clock.after(RECONCILE * (1 + this.#clock.random()), async () => {
+          const result = await this.#compare(false).catch(() => 'same' as const)
+          if (signal.aborted || stopped) return
+          if (result === 'same') return reconcile()
+          if (result !== 'gone') this.counts.repairs += result.different
+          this.#next = 0
+          leave()
+        })
+      }
+      let stopped = false
+      const cancel = this.#stream.watch(
+        { key: this.#start, rangeEnd: this.#end, from: this.#next },
+        {
+          onCreated: () => {
+            established()
+            this.#keys.sync(true, 0)
+            reconcile()
+          },
+          onEvents: changes => this.#deliver(changes),
+          onProgress: revision => {
+            this.#next = Math.max(this.#next, revision + 1)
+          },
+          onClosed: (error, silentFor) => {
+            stopped = true
+            over()
+            this.#keys.sync(false, silentFor)
+            reject(error)
+          },
+        },
+      )
+      signal.addEventListener('abort', leave)
+    })
+  }
+
+  #deliver(changes: KeyEvent[]): void {
+    const news = changes.filter(({ revision }) => revision >= this.#next)
+    if (news.length === 0) return
+    this.#next = news.at(-1)!.revision + 1
+    for (const { key } of this.#touched === undefined ? [] : news) this.#touched!.add(key)
+    this.#keys.apply(news)
+  }
+}
