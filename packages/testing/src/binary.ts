@@ -8,8 +8,8 @@ export function findEtcd(option: string | undefined): string {
   if (found !== undefined) return found
   throw new Error(
     `${asked ? `${asked} is not an executable file` : 'No etcd binary on PATH'}. ` +
-      'Install one (Debian and Ubuntu: apt-get install etcd-server; macOS: brew install etcd; in this ' +
-      'repository: scripts/ensure-etcd) or set ETCD_BIN to the path of an etcd binary.',
+      'Install one (Debian and Ubuntu: apt-get install etcd-server; macOS: brew install etcd; in a checkout ' +
+      'of etcd-register: scripts/ensure-etcd) or set ETCD_BIN to the path of an etcd binary.',
   )
 }
 

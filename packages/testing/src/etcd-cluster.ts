@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ClientTls, etcdRequest } from './etcd-http.ts'
+import type { CertificateAuthority, ClientTls } from './certificates.ts'
+import { etcdRequest } from './etcd-http.ts'
 import { launchMembers } from './etcd-launch.ts'
 import type { EtcdMember } from './etcd-member.ts'
 import type { EtcdOptions } from './etcd-options.ts'
@@ -18,6 +19,8 @@ export interface EtcdCluster extends AsyncDisposable {
   readonly endpoints: string[]
   /** With the option `tls`: the authority and a client's certificate and key, as PEM. */
   readonly tls?: ClientTls | undefined
+  /** With the option `tls`: issues more certificates the cluster trusts. */
+  readonly authority?: CertificateAuthority | undefined
   /** The member that leads; waits up to `timeout` ms (10000) for one that answers. */
   leader(timeout?: number): Promise<EtcdMember>
   /** Ends all members and removes their data. Can be called again. */
@@ -48,6 +51,7 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
     members,
     endpoints: members.map(({ endpoint }) => endpoint),
     tls: members[0]?.tls,
+    authority: members[0]?.authority,
     async leader(timeout = 10_000) {
       const end = performance.now() + timeout
       for (;;) {

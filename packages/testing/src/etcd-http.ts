@@ -1,12 +1,6 @@
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-
-/** PEM strings a client needs for an etcd with TLS. */
-export interface ClientTls {
-  readonly ca: string
-  readonly cert: string
-  readonly key: string
-}
+import type { ClientTls } from './certificates.ts'
 
 /** Where an etcd listens, and with what to talk to it. */
 export interface EtcdAddress {

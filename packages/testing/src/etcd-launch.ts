@@ -87,6 +87,7 @@ async function planMembers(count: number, options: EtcdOptions, decided: Decided
     return planMember({
       ...{ bin, args, folder, name, endpoint, port, peerEndpoint, auth, startTimeout },
       tls: certificates?.client,
+      authority: certificates?.authority,
       onLine: line => logger?.debug({ etcd: endpoint }, line),
       prepare: count > 1 ? undefined : async etcd => auth && enableAuth(etcd, auth),
     })
@@ -106,8 +107,10 @@ function writeCertificates(
   }
   write('client.pem', client.cert)
   write('client.key', client.key)
+  const ca = write('ca.pem', client.ca)
   return [
     ...['--cert-file', write('server.pem', server.cert), '--key-file', write('server.key', server.key)],
-    ...['--trusted-ca-file', write('ca.pem', client.ca), `--client-cert-auth=${clientCerts}`],
+    // a trusted authority alone already makes etcd ask for client certificates
+    ...(clientCerts ? ['--client-cert-auth', '--trusted-ca-file', ca] : []),
   ]
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { rootToken } from './auth.ts'
 import { cleanEnvironment, findEtcdctl } from './binary.ts'
-import { type ClientTls, callGateway, type EtcdAddress, etcdRequest } from './etcd-http.ts'
+import type { CertificateAuthority, ClientTls } from './certificates.ts'
+import { callGateway, type EtcdAddress, etcdRequest } from './etcd-http.ts'
 import type { EtcdAuthOptions } from './etcd-options.ts'
 import { EtcdStartError, etcdProcess, untilStopped } from './etcd-process.ts'
 import { countOpenStreams, parseMetrics } from './metrics.ts'
@@ -20,6 +21,8 @@ export interface EtcdMember extends AsyncDisposable {
   readonly pid: number | undefined
   /** With the option `tls`: the authority and a client's certificate and key, as PEM. */
   readonly tls?: ClientTls | undefined
+  /** With the option `tls`: issues more certificates this etcd trusts. */
+  readonly authority?: CertificateAuthority | undefined
   /** The last log lines, up to 200, since the last start. */
   readonly log: readonly string[]
   /** SIGKILL; resolves when it is gone. The data stay for `restart()`. */
@@ -52,6 +55,7 @@ export interface MemberPlan {
   readonly port: number
   readonly peerEndpoint: string
   readonly tls: ClientTls | undefined
+  readonly authority: CertificateAuthority | undefined
   readonly auth: EtcdAuthOptions | undefined
   readonly startTimeout: number
   readonly onLine: (line: string) => void
@@ -95,6 +99,7 @@ export function planMember(plan: MemberPlan): { member: EtcdMember; start: () =>
     port: plan.port,
     name,
     tls,
+    authority: plan.authority,
     log: child.log,
     get pid() {
       return child.pid

@@ -1,3 +1,5 @@
+import type { CertificateOptions } from './certificates.ts'
+
 /** What every etcd can be started with, alone or in a cluster. */
 export interface EtcdOptions {
   /** Path of the etcd binary; default: `ETCD_BIN`, else the first `etcd` on PATH. */
@@ -20,8 +22,11 @@ export interface EtcdOptions {
 export interface EtcdTlsOptions {
   /** Require a certificate of the same authority from clients (mTLS); default false. */
   clientCerts?: boolean
-  /** A server certificate that is broken on purpose; default `valid`. */
-  server?: 'valid' | 'expired' | 'wrong-host'
+  /**
+   * The server's certificate, to break it on purpose: `{ expired: true }`, `{ hosts: ['elsewhere.test'] }`. With
+   * `clientCerts`, an expired one makes `compact()` and `auth` fail: etcd's JSON gateway presents it to etcd.
+   */
+  server?: CertificateOptions
   /** Common name of the client certificate on the handle; default `client`. */
   commonName?: string
 }

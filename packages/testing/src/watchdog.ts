@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, statfsSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { accessSync, constants, mkdirSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -12,21 +13,24 @@ export interface GuardedFolder {
 }
 
 // Reads a pipe whose other end only we hold, so it learns of our end however we end. The folder is renamed
-// first: a process that has not written its pid file by then can no longer do so, and does not start.
+// first: a process that has not written its pid file by then can no longer do so, and does not start. One that
+// runs may make its folder anew until it is dead, so both names are removed.
 const script = `
 trap '' HUP INT TERM
 read -r end
 mv "$1" "$1.gone" 2>/dev/null || exit 0
+tries='1 2 3 4 5 6 7 8 9'
 if [ -e "$1.gone/pid" ]; then
-  for try in 1 2 3 4 5 6 7 8 9; do read -r pid < "$1.gone/pid" && break; sleep 0.02; done
+  for try in $tries; do read -r pid < "$1.gone/pid" && break; sleep 0.02; done
   [ -n "$pid" ] && kill -9 "$pid" 2>/dev/null
+  for try in $tries; do kill -0 "$pid" 2>/dev/null || break; sleep 0.02; done
 fi
-for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$1.gone" 2>/dev/null && break; sleep 0.02; done
+for try in $tries; do rm -rf "$1.gone" "$1" 2>/dev/null && break; sleep 0.02; done
 `
 
-/** Makes a temporary folder and starts the small shell that watches over it. */
+/** Starts a small shell that watches over a temporary folder, then makes the folder. */
 export function guardFolder(): GuardedFolder {
-  const path = mkdtempSync(join(fastFolder() ?? tmpdir(), 'etcd-register-'))
+  const path = join(fastFolder() ?? tmpdir(), `etcd-register-${randomBytes(8).toString('hex')}`)
   const watchdog = spawn('/bin/sh', ['-c', script, 'etcd-watchdog', path], {
     cwd: '/',
     detached: true, // a session of its own: ctrl-C in the terminal is for the test process
@@ -40,6 +44,7 @@ export function guardFolder(): GuardedFolder {
   const pipe = watchdog.stdin
   pipe.on('error', () => {})
   if ('unref' in pipe && typeof pipe.unref === 'function') pipe.unref()
+  mkdirSync(path, { mode: 0o700 })
 
   return {
     path,
