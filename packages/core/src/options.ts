@@ -171,8 +171,8 @@ function resolveLogger(logger: RegistryOptions['logger']): Logger {
 const nothing = () => {}
 const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 const line = (fields: object, message: string) => {
-  const err = 'err' in fields && fields.err instanceof Error ? ` (${fields.err.message})` : ''
-  return `[etcd-register] ${message}${err}`
+  const cause = 'err' in fields && fields.err instanceof Error ? fields.err.message : ''
+  return `[etcd-register] ${message.includes(cause) ? message : `${message}: ${cause}`}`
 }
 const consoleLogger: Logger = {
   debug: nothing,

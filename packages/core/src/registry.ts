@@ -13,6 +13,7 @@ import { ServiceRegistration } from './registration.ts'
 import type {
   DiscoverOptions,
   Discovery,
+  Logger,
   Registration,
   Registry,
   RegistryOptions,
@@ -64,6 +65,10 @@ export class EtcdRegistry implements Registry {
       logger: options.logger,
       ttl: options.ttl,
     })
+  }
+
+  get logger(): Logger {
+    return this.#options.logger
   }
 
   /** `bound`: the address that the service's socket is bound to. */

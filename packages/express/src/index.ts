@@ -1,1 +1,2 @@
-export {}
+export * from '@etcd-register/core'
+export { type EtcdRegisterMiddleware, etcdRegister } from './etcd-register.ts'

@@ -1,0 +1,156 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo, Server } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
+import { invalidOption } from './errors.ts'
+import type { EtcdRegistry } from './registry.ts'
+import { defaultServiceName } from './service-name.ts'
+import { leaveOnSignals } from './shutdown.ts'
+import type { Registration, Registry, ServiceOptions } from './types.ts'
+
+export interface ServerOptions extends Partial<ServiceOptions> {
+  /** Milliseconds to go on serving after the instance left the roll, default 1000; 0 in tests. */
+  drainDelay?: number
+  /** Bound of the whole shutdown in ms, default 10000; what is open then is cut. */
+  shutdownTimeout?: number
+  /** Leave on SIGTERM and SIGINT, default true. */
+  signals?: boolean
+}
+
+/** What binds a server to a registry. */
+export interface ServerRegistration {
+  /** `undefined` until the server listens. */
+  readonly registration: Registration | undefined
+  /** Leaves the roll and lets go of the server and the signals; the server goes on. */
+  close(): Promise<void>
+}
+
+/** `http`, `https` and `http2` servers; some of them cannot close connections. */
+type AnyServer = Server & { closeIdleConnections?(): void; closeAllConnections?(): void }
+
+/** Between two looks for connections that fell idle, in ms: an idle keep-alive connection holds a closing server for seconds. */
+const IDLE_POLL = 50
+
+/**
+ * Registers the server whenever it listens, with the port it really got, and leaves before it closes: on
+ * `server.close()`, SIGTERM and SIGINT. Throws `ERR_INVALID_OPTION`.
+ */
+export function attachServer(
+  server: Server,
+  registry: Registry,
+  options: ServerOptions = {},
+): ServerRegistration {
+  return new AttachedServer(server, registry, options)
+}
+
+class AttachedServer implements ServerRegistration {
+  readonly #server: AnyServer
+  readonly #registry: Registry
+  readonly #service: Partial<ServiceOptions>
+  readonly #drainDelay: number
+  readonly #shutdownTimeout: number
+  readonly #detach: () => void
+  #registration: Registration | undefined
+  #leaving: Promise<void> | undefined
+
+  constructor(server: AnyServer, registry: Registry, options: ServerOptions) {
+    const { drainDelay = 1000, shutdownTimeout = 10_000, signals = true, ...service } = options
+    this.#drainDelay = milliseconds('drainDelay', drainDelay)
+    this.#shutdownTimeout = milliseconds('shutdownTimeout', shutdownTimeout)
+    this.#service = { ...service, name: service.name ?? defaultServiceName() }
+    this.#server = server
+    this.#registry = registry
+    const listening = () => this.#register()
+    const closed = () => void this.#registration?.deregister()
+    const close = server.close
+    server.close = callback => {
+      if (server.listening) void this.#closeServer(() => close.call(server, callback))
+      else close.call(server, callback)
+      return server
+    }
+    server.on('listening', listening).on('close', closed)
+    const forgetSignals = signals
+      ? leaveOnSignals({ leave: () => this.#leave(), shutdown: () => this.#shutdown() })
+      : () => {}
+    this.#detach = () => {
+      forgetSignals()
+      server.close = close
+      server.off('listening', listening).off('close', closed)
+    }
+    if (server.listening) this.#register()
+  }
+
+  get registration(): Registration | undefined {
+    return this.#registration
+  }
+
+  async close(): Promise<void> {
+    this.#detach()
+    await this.#registration?.deregister()
+  }
+
+  /** `listening` can come after we saw the server listen; one registration for each time that it does. */
+  #register(): void {
+    if (this.#registration !== undefined && this.#leaving === undefined) return
+    const address = this.#server.address() as AddressInfo | string | null
+    if (address === null || typeof address === 'string') {
+      const text = `a server on the unix socket ${address} cannot be registered: others could not reach it`
+      const { logger } = this.#registry as EtcdRegistry
+      logger.warn({ address }, text)
+      return
+    }
+    const protocol = this.#server instanceof TlsServer ? 'https' : 'http'
+    const service = { protocol, port: address.port, ...this.#service } as ServiceOptions
+    this.#leaving = undefined
+    this.#registration = (this.#registry as EtcdRegistry).register(service, { bound: address.address })
+  }
+
+  /** Off the roll first, then serving on until everybody has heard of it. */
+  #leave(): Promise<void> {
+    this.#leaving ??= this.#leaveNow()
+    return this.#leaving
+  }
+
+  async #leaveNow(): Promise<void> {
+    const registration = this.#registration
+    if (registration === undefined) return
+    const known = registration.state === 'registered' || registration.state === 'suspended'
+    const goodbye = (_: IncomingMessage, response: ServerResponse) => {
+      if (!response.headersSent) response.setHeader('Connection', 'close')
+    }
+    this.#server.prependListener('request', goodbye)
+    this.#server.once('close', () => this.#server.off('request', goodbye))
+    await registration.deregister({ timeout: Math.min(3000, this.#shutdownTimeout) })
+    if (known && this.#drainDelay > 0) await new Promise(resolve => setTimeout(resolve, this.#drainDelay))
+  }
+
+  async #closeServer(close: () => void): Promise<void> {
+    await this.#leave()
+    close()
+    const poll = setInterval(() => this.#server.closeIdleConnections?.(), IDLE_POLL)
+    this.#server.once('close', () => clearInterval(poll))
+    this.#server.closeIdleConnections?.()
+  }
+
+  #shutdown(): Promise<void> {
+    return new Promise(resolve => {
+      const server = this.#server
+      if (!server.listening) return void this.#leave().then(resolve)
+      const timer = setTimeout(() => {
+        server.closeAllConnections?.()
+        resolve()
+      }, this.#shutdownTimeout)
+      server.once('close', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+      server.close()
+    })
+  }
+}
+
+function milliseconds(option: string, value: number): number {
+  if (!Number.isInteger(value) || value < 0 || value > 600_000) {
+    throw invalidOption(option, 'a whole number of milliseconds from 0 to 600000', value)
+  }
+  return value
+}

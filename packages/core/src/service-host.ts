@@ -1,0 +1,105 @@
+import type { Server } from 'node:net'
+import { onListening } from './listening.ts'
+import { createRegistry } from './registry.ts'
+import { attachServer, type ServerOptions, type ServerRegistration } from './server.ts'
+import type { Registration, Registry, RegistryOptions } from './types.ts'
+
+/**
+ * What every adapter takes, all of it optional: with none, the name comes from `SERVICE_NAME` or package.json, the port
+ * from the socket, and etcd from the environment.
+ */
+export interface EtcdRegisterOptions extends RegistryOptions, ServerOptions {
+  /** Use this registry, which stays yours to close. */
+  registry?: Registry
+  /** `false`: register nothing, for tests. Default true. */
+  enabled?: boolean
+  /** The server to register, where it cannot be found through the app. */
+  server?: Server
+}
+
+/** The part that adapters share: a registry, and the servers of one app in it. */
+export interface ServiceHost {
+  readonly registration: Registration | undefined
+  readonly registry: Registry
+  attach(server: Server): ServerRegistration
+  /** Attaches every server that listens, now or later, and is the app's. */
+  attachWhere(isOurs: (server: Server) => boolean): void
+  /** The last resort: the server of the first request, with a warning once, since it registers late. */
+  attachFrom(request: unknown): void
+  close(): Promise<void>
+}
+
+/** For writers of adapters. Throws `ERR_INVALID_OPTION`. */
+export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHost {
+  const { hosts, auth, tls, namespace, ttl, format, requestTimeout, logger, ...others } = options
+  const registryOptions = {
+    hosts,
+    auth,
+    tls,
+    namespace,
+    ttl,
+    format,
+    requestTimeout,
+    logger,
+  } as RegistryOptions
+  const { registry: given, enabled = true, server: own, ...serverOptions } = others
+  const attached = new Map<Server, ServerRegistration>()
+  const forget: (() => void)[] = []
+  let latest: ServerRegistration | undefined
+  let registry = given ?? createRegistry(registryOptions)
+  let closed = false
+
+  const attach = (server: Server): ServerRegistration => {
+    const present = attached.get(server)
+    if (present !== undefined || !enabled) return present ?? disabled
+    if (closed && given === undefined) registry = createRegistry(registryOptions)
+    closed = false
+    latest = attachServer(server, registry, serverOptions)
+    attached.set(server, latest)
+    server.once('close', () => void detach(server))
+    return latest
+  }
+
+  /** A server that listens again is found and attached again. */
+  const detach = async (server: Server) => {
+    const registration = attached.get(server)
+    attached.delete(server)
+    await registration?.close()
+    if (attached.size > 0 || given !== undefined) return
+    closed = true
+    await registry.close()
+  }
+
+  const host: ServiceHost = {
+    get registration() {
+      return latest?.registration
+    },
+    get registry() {
+      return registry
+    },
+    attach,
+    attachWhere(isOurs) {
+      if (!enabled || own !== undefined) return
+      forget.push(onListening(server => isOurs(server) && attach(server)))
+    },
+    attachFrom(request) {
+      const server = (request as { socket?: { server?: Server } })?.socket?.server
+      if (!enabled || attached.size > 0 || server === undefined) return
+      attach(server)
+      const text =
+        'registered with the first request only: the server was not found through the app; pass it as "server"'
+      ;(logger || console).warn({ service: others.name } as never, text)
+    },
+    async close() {
+      for (const stop of forget) stop()
+      await Promise.all([...attached.values()].map(registration => registration.close()))
+      attached.clear()
+      closed = true
+      if (given === undefined) await registry.close()
+    },
+  }
+  if (own !== undefined) attach(own)
+  return host
+}
+
+const disabled: ServerRegistration = { registration: undefined, close: () => Promise.resolve() }

@@ -1,0 +1,58 @@
+import { EventEmitter } from 'node:events'
+import type { Server } from 'node:net'
+import {
+  createServiceHost,
+  type EtcdRegisterOptions,
+  type Registration,
+  type Registry,
+  type ServerRegistration,
+} from '@etcd-register/core'
+
+/** A middleware that only calls `next`; it comes with the means to look into the registration. */
+export interface EtcdRegisterMiddleware {
+  (request: unknown, response: unknown, next: () => void): void
+  /** `undefined` until the server listens. */
+  readonly registration: Registration | undefined
+  readonly registry: Registry
+  /** For a server that does not have the app itself as its request listener. */
+  attach(server: Server): ServerRegistration
+  /** Leaves the roll, and closes the registry unless it is yours. */
+  close(): Promise<void>
+}
+
+/** As much of an Express app as is needed to find its server. */
+interface App {
+  parent?: App
+}
+
+/** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
+export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMiddleware {
+  const host = createServiceHost(options)
+  const middleware = (request: unknown, _response: unknown, next: () => void) => {
+    host.attachFrom(request)
+    next()
+  }
+  // Express takes a function with these three for a sub-app: it calls `handle`, and tells it by `mount` where it is.
+  const events = new EventEmitter()
+  events.on('mount', (app: App) => {
+    host.attachWhere(server =>
+      lineOf(app).some(candidate => server.listeners('request').includes(candidate as never)),
+    )
+  })
+  const subApp = {
+    handle: (_request: unknown, _response: unknown, next: () => void) => next(),
+    set: () => {},
+    emit: events.emit.bind(events),
+    attach: host.attach,
+    close: host.close,
+  }
+  return Object.defineProperties(Object.assign(middleware, subApp), {
+    registration: { get: () => host.registration },
+    registry: { get: () => host.registry },
+  }) as unknown as EtcdRegisterMiddleware
+}
+
+/** The app and those that it is mounted in. */
+function lineOf(app: App): App[] {
+  return app.parent === undefined ? [app] : [app, ...lineOf(app.parent)]
+}
