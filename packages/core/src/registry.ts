@@ -101,23 +101,31 @@ export class EtcdRegistry implements Registry {
     this.#throwIfClosed()
     validateName(name)
     const source = this.#sources.get(name) ?? this.#source(name)
-    const discovery: TableDiscovery = new TableDiscovery(
-      {
-        name,
-        table: source.table,
-        get revision() {
-          return Math.min(...source.watches.map(({ watch }) => watch.revision))
-        },
-        release: () => this.#release(discovery, source),
-      },
-      options,
-      this.#options.logger,
-    )
     source.users += 1
-    this.#sources.set(name, source)
-    this.#discoveries.add(discovery)
-    this.#holdProcess()
-    return discovery
+    try {
+      const { table, watches } = source
+      const discovery: TableDiscovery = new TableDiscovery(
+        {
+          name,
+          table,
+          get revision() {
+            return Math.min(...watches.map(({ watch }) => watch.revision))
+          },
+          release: () => {
+            this.#discoveries.delete(discovery)
+            this.#release(name, source)
+          },
+        },
+        options,
+        this.#options.logger,
+      )
+      this.#discoveries.add(discovery)
+      this.#holdProcess()
+      return discovery
+    } catch (error) {
+      this.#release(name, source)
+      throw error
+    }
   }
 
   async services(): Promise<string[]> {
@@ -186,16 +194,17 @@ export class EtcdRegistry implements Registry {
       range: 'prefix' in range ? range.prefix : range.key,
       watch: this.#watch(range, table.addRange()),
     }))
-    return { table, watches, users: 0 }
+    const source = { table, watches, users: 0 }
+    this.#sources.set(name, source)
+    return source
   }
 
-  #release(discovery: Discovery, source: Source): void {
-    this.#discoveries.delete(discovery)
-    this.#holdProcess()
+  #release(name: string, source: Source): void {
     source.users -= 1
+    this.#holdProcess()
     if (source.users > 0) return
     for (const { watch } of source.watches) watch.close()
-    this.#sources.delete(discovery.name)
+    this.#sources.delete(name)
   }
 
   #watch(
