@@ -1,0 +1,52 @@
+import { createRegistry } from '@etcd-register/core'
+import { type FaultProxy, startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
+
+/** The etcd of this demo, and the consumer's own link to it, which can be cut. */
+export interface Etcd {
+  /** For people. */
+  readonly label: string
+  /** What the instances get as `ETCD_ENDPOINTS`. */
+  readonly endpoints: string
+  /** The one behind the link. */
+  readonly target: string
+  readonly link: FaultProxy
+  stop(): Promise<void>
+}
+
+/** Uses `ETCD_ENDPOINTS` if set, else starts an etcd. Rejects with a message for people. */
+export async function openEtcd(): Promise<Etcd> {
+  const given = process.env.ETCD_ENDPOINTS?.trim()
+  return given ? useEtcd(given) : startEtcd()
+}
+
+async function startEtcd(): Promise<Etcd> {
+  const etcd = await startEtcdBinary()
+  // What is set for another etcd, such as a password, is not for this one.
+  for (const name of Object.keys(process.env)) if (/^ETCD(CTL)?_/.test(name)) delete process.env[name]
+  const { endpoint } = etcd
+  const link = await startFaultProxy(endpoint)
+  const stop = async () => {
+    await link.stop()
+    await etcd.stop()
+  }
+  return { label: `${endpoint}, started for this demo`, endpoints: endpoint, target: endpoint, link, stop }
+}
+
+async function useEtcd(endpoints: string): Promise<Etcd> {
+  const [host] = createRegistry({ hosts: endpoints, logger: false }).status().etcd.hosts
+  const target = `${endpoints.startsWith('https://') ? 'https' : 'http'}://${host}`
+  const link = await startFaultProxy(target)
+  return { label: `${target}, from ETCD_ENDPOINTS`, endpoints, target, link, stop: () => link.stop() }
+}
+
+/** What to do about an etcd that did not answer the first request. */
+export function advice({ code, message }: { code?: string; message: string }, { target }: Etcd): string {
+  const ways: Record<string, string> = {
+    ERR_ETCD_UNAVAILABLE: 'Is ETCD_ENDPOINTS right? Without it the demo starts an etcd of its own.',
+    ERR_ETCD_TIMEOUT: 'Is ETCD_ENDPOINTS right? Without it the demo starts an etcd of its own.',
+    ERR_ETCD_TLS:
+      'The consumer reaches it through a proxy on 127.0.0.1, so that the link can be cut:\n' +
+      'its certificate has to be valid for 127.0.0.1, and ETCD_CACERT has to name its authority.',
+  }
+  return [`etcd at ${target} cannot be used: ${message}`, ways[code ?? '']].filter(Boolean).join('\n')
+}

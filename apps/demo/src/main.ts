@@ -1,0 +1,55 @@
+import { constants } from 'node:os'
+import { parseArgs } from 'node:util'
+import { runDemo } from './demo.ts'
+
+const USAGE = `usage: npm run demo -- [--once] [--json]
+  --once  every scene once, unattended; exit status 1 if one did not happen
+  --json  the observed times and counts as one JSON object on the last line
+It uses the etcd at ETCD_ENDPOINTS, under a key prefix of its own, or starts one.
+Ctrl-C ends everything in order, a second one at once. The exit status is then 0,
+with --once 130.`
+
+/** npm passes on a Ctrl-C that the terminal has sent to us too: within this time, in ms, it is the same one. */
+const DUPLICATE = 500
+
+const { once, json } = readArguments()
+const stop = new AbortController()
+let stoppedAt = 0
+let status = 0
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    const now = performance.now()
+    const code = 128 + constants.signals[signal]
+    if (!stop.signal.aborted) {
+      stoppedAt = now
+      status = signal === 'SIGINT' && !once ? 0 : code
+      stop.abort()
+    } else if (now - stoppedAt > DUPLICATE) process.exit(code)
+  })
+}
+// Whoever read our output is gone.
+process.stdout.on('error', () => stop.abort())
+
+try {
+  const report = await runDemo({ once, signal: stop.signal })
+  if (once && !stop.signal.aborted) status = report.ok ? 0 : 1
+  if (json) console.log(JSON.stringify(report))
+} catch (error) {
+  console.error((error as Error).message)
+  status = 1
+}
+process.exitCode = status
+
+function readArguments(): { once: boolean; json: boolean } {
+  const flag = { type: 'boolean', default: false } as const
+  try {
+    const { values } = parseArgs({ options: { once: flag, json: flag, help: flag } })
+    if (!values.help) return values
+    console.log(USAGE)
+    process.exit(0)
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`)
+    process.exit(2)
+  }
+}

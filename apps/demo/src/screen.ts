@@ -1,0 +1,109 @@
+import { createLogUpdate } from 'log-update'
+import picocolors from 'picocolors'
+import type { Colors } from 'picocolors/types.js'
+import type { Consumer } from './consumer.ts'
+import { fingerprint, renderTable } from './table.ts'
+
+/** Between two redraws of a live screen, in ms. */
+const FRAME = 100
+
+/** Outcomes and notes that stay in sight. */
+const OUTCOMES = 5
+const NOTES = 2
+
+/** Where the demo tells what happens. */
+export interface Screen {
+  /** What happens now and what to look at. */
+  scene(title: string, lines: readonly string[]): void
+  outcome(happened: boolean, text: string): void
+  note(text: string): void
+  close(): void
+}
+
+/** Draws over itself on a terminal; elsewhere prints line by line, and the table when it changed. */
+export function openScreen(heading: string, consumer: Consumer): Screen {
+  return process.stdout.isTTY ? new LiveScreen(heading, consumer) : new PlainScreen(heading, consumer)
+}
+
+class LiveScreen implements Screen {
+  readonly #colors = picocolors
+  readonly #heading: string
+  readonly #consumer: Consumer
+  readonly #update = createLogUpdate(process.stdout)
+  readonly #timer: NodeJS.Timeout
+  #scene: string[] = []
+  #outcomes: string[] = []
+  #notes: string[] = []
+
+  constructor(heading: string, consumer: Consumer) {
+    this.#heading = heading
+    this.#consumer = consumer
+    this.#timer = setInterval(() => this.#draw(), FRAME)
+  }
+
+  scene(title: string, lines: readonly string[]): void {
+    this.#scene = ['', this.#colors.bold(this.#colors.cyan(title)), ...lines, '']
+  }
+
+  outcome(happened: boolean, text: string): void {
+    this.#outcomes = [...this.#outcomes, mark(happened, text, this.#colors)].slice(-OUTCOMES)
+  }
+
+  note(text: string): void {
+    const { columns } = process.stdout
+    const line = `  ${text}`
+    this.#notes = [
+      ...this.#notes,
+      this.#colors.dim(line.length < columns ? line : `${line.slice(0, columns - 2)}…`),
+    ].slice(-NOTES)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#draw()
+    this.#update.done()
+  }
+
+  #draw(): void {
+    const { dim } = this.#colors
+    const table = renderTable(this.#consumer, this.#colors)
+    const hint = dim('Ctrl-C ends everything in order.')
+    this.#update(
+      [dim(this.#heading), ...this.#scene, table, '', ...this.#outcomes, ...this.#notes, hint].join('\n'),
+    )
+  }
+}
+
+class PlainScreen implements Screen {
+  readonly #colors = picocolors.createColors(false)
+  #seen: string
+
+  constructor(heading: string, consumer: Consumer) {
+    console.log(heading)
+    this.#seen = fingerprint(consumer)
+    consumer.on('update', () => {
+      const seen = fingerprint(consumer)
+      if (seen === this.#seen) return
+      this.#seen = seen
+      console.log(renderTable(consumer, this.#colors))
+    })
+  }
+
+  scene(title: string, lines: readonly string[]): void {
+    console.log(['', title, ...lines].join('\n'))
+  }
+
+  outcome(happened: boolean, text: string): void {
+    console.log(mark(happened, text, this.#colors))
+  }
+
+  note(text: string): void {
+    console.log(`  ${text}`)
+  }
+
+  close(): void {}
+}
+
+function mark(happened: boolean, text: string, colors: Colors): string {
+  return happened ? `${colors.green('✓')} ${text}` : `${colors.red('✗')} ${text}`
+}
