@@ -24,9 +24,18 @@ export interface AddressSources {
 const HOSTNAME =
   /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$/
 
+/** URLs take a name that ends in a number for an IPv4 address: https://url.spec.whatwg.org/#ends-in-a-number-checker */
+const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0[xX][0-9a-fA-F]*)\.?$/
+
 /** An IP address without zone and brackets, or a host name. */
 export function isHost(value: string): boolean {
-  return isIP(value) > 0 ? !value.includes('%') : HOSTNAME.test(value)
+  if (isIP(value) > 0) return !value.includes('%')
+  return HOSTNAME.test(value) && !ENDS_IN_NUMBER.test(value)
+}
+
+/** Every address of the machine: one to bind to, none to be called at. */
+export function isWildcard(host: string): boolean {
+  return isIP(host) > 0 && /^[0:.]+$/.test(host)
 }
 
 /** `host:port` with IPv6 in brackets. */
@@ -36,7 +45,6 @@ export function authority(host: string, port: number): string {
 
 const isLoopback = (host: string) =>
   host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
-const isWildcard = (host: string) => host === '0.0.0.0' || host === '::'
 const isLinkLocal = (host: string) => host.startsWith('169.254.') || /^fe[89ab]/i.test(host)
 const isRoutable = (host: string) =>
   isIP(host) > 0 && !isLoopback(host) && !isWildcard(host) && !isLinkLocal(host)
@@ -47,15 +55,16 @@ export function knownAddress({ host, bound, env = process.env }: AddressSources)
   for (const name of ['SERVICE_HOST', 'POD_IP', 'HOST_IP']) {
     const value = env[name]?.trim()
     if (!value) continue
-    if (!isHost(value)) {
+    if (!isHost(value) || isWildcard(value)) {
       throw new EtcdRegisterError(
         'ERR_NO_ADDRESS',
-        `Environment variable ${name} must be an IP address or a host name; got "${value}".`,
+        `Environment variable ${name} must be an IP address or a host name that others can reach; got "${value}".`,
       )
     }
     return { host: value, rule: 'environment' }
   }
-  if (bound !== undefined && !isWildcard(bound) && isHost(bound)) return { host: bound, rule: 'bound' }
+  if (bound !== undefined && isHost(bound) && !isWildcard(bound) && !isLinkLocal(bound))
+    return { host: bound, rule: 'bound' }
   return undefined
 }
 

@@ -59,7 +59,7 @@ export function invalidOption(
 
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value)
-  if (typeof value === 'number' || typeof value === 'bigint' || value == null) return String(value)
+  if (value == null || ['number', 'bigint', 'boolean'].includes(typeof value)) return String(value)
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`
   return `${typeof value}`
 }

@@ -3,22 +3,29 @@ import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
 /** Starts to follow a key from the revision after `revision` on; returns the end of it. */
 export type KeyWatcher = (key: string, keys: WatchedKeys, revision: number) => () => void
 
-/** Sees what becomes of one key of ours; `found` is `undefined` when it is gone. */
+/** Sees what became of a key at a revision; `found` is `undefined` when it is gone. */
+export type KeyObserver = (found: KeyValue | undefined, revision: number) => void
+
+/** Sees what becomes of one key of ours, from what is known of it on. */
 export class KeyGuard implements WatchedKeys {
   readonly #key: string
-  readonly #observe: (found: KeyValue | undefined, revision: number) => void
+  readonly #observe: KeyObserver
+  /** mod_revision of the key, as far as it was seen. */
   #revision: number | undefined
+  /** Up to which revision it was seen. */
+  #seen: number
   readonly close: () => void
 
   constructor(
     watch: KeyWatcher,
     key: string,
-    revision: number,
-    observe: (found: KeyValue | undefined, revision: number) => void,
+    { revision, present }: { revision: number; present: boolean },
+    observe: KeyObserver,
   ) {
     this.#key = key
     this.#observe = observe
-    this.#revision = revision
+    this.#revision = present ? revision : undefined
+    this.#seen = revision
     this.close = watch(key, this, revision)
   }
 
@@ -32,13 +39,17 @@ export class KeyGuard implements WatchedKeys {
 
   reset(entries: readonly KeyValue[], revision: number): void {
     const found = entries.find(({ key }) => key === this.#key)
-    if (found?.revision === this.#revision) return
+    // A store that went back: no revision from before says anything any more.
+    const rewound = revision < this.#seen
+    this.#seen = revision
+    if (found?.revision === this.#revision && !rewound) return
     this.#revision = found?.revision
-    this.#observe(found, found?.revision ?? revision)
+    this.#observe(found, rewound ? Number.POSITIVE_INFINITY : (found?.revision ?? revision))
   }
 
   apply(events: readonly KeyEvent[]): void {
     const last = events.at(-1)!
+    this.#seen = last.revision
     this.#revision = last.type === 'put' ? last.revision : undefined
     this.#observe(last.type === 'put' ? last : undefined, last.revision)
   }

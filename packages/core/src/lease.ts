@@ -92,8 +92,8 @@ export class LeaseKeeper {
     if (current !== undefined) await this.#options.connection.revoke(current.id)
   }
 
-  get inUse(): boolean {
-    return this.#users.size > 0
+  get users(): number {
+    return this.#users.size
   }
 
   /** etcd says that there is no such lease. */
@@ -150,6 +150,8 @@ export class LeaseKeeper {
     const patience = Math.min(period, PATIENCE)
     const over = new AbortController()
     let stream: EtcdStream<{ ID: string }> | undefined
+    /** Streams opened since the last acknowledgement. */
+    let opened = 0
     let sentAt = 0
     let stopSend = () => {}
     let stopPatience = () => {}
@@ -174,22 +176,24 @@ export class LeaseKeeper {
         })
       }
       const open = async () => {
-        for (let attempt = 0; !over.signal.aborted; attempt += 1) {
+        for (; !over.signal.aborted; opened += 1) {
+          if (opened > 0) await sleep(clock, backoff(opened - 1, clock.random), over.signal)
           await connection.whenUp(over.signal)
           try {
-            const opened = await connection.openKeepAlive({
+            const next = await connection.openKeepAlive({
               onData: ({ ID, TTL }) => {
-                if (ID === term.id && stream === opened) acknowledged(Number(TTL))
+                if (ID === term.id && stream === next) acknowledged(Number(TTL))
               },
               onClose: () => {
-                if (stream === opened) reopen(false)
+                if (stream === next) reopen(false)
               },
             })
-            if (over.signal.aborted) return opened.cancel()
-            stream = opened
+            if (over.signal.aborted) return next.cancel()
+            opened += 1
+            stream = next
             return send()
           } catch {
-            await sleep(clock, backoff(attempt, clock.random), over.signal)
+            // The next turn waits a little longer.
           }
         }
       }
@@ -215,6 +219,7 @@ export class LeaseKeeper {
       const acknowledged = (ttl: number) => {
         stopPatience()
         if (ttl <= 0) return finish('lease-revoked')
+        opened = 0
         term.ackedAt = sentAt
         term.expiresAt = sentAt + ttl * 1000
         stopSend()

@@ -16,7 +16,7 @@ const listening = shared[KEY]
 /** Subscribed at import: an app may listen before it mounts a middleware. */
 function subscribe(): Listening {
   const state: Listening = { servers: new Set(), listeners: new Set() }
-  diagnostics.channel('tracing:net.server.listen:asyncEnd').subscribe(message => {
+  diagnostics.subscribe('tracing:net.server.listen:asyncEnd', message => {
     const { server } = message as { server: Server }
     state.servers.add(server)
     server.once('close', () => state.servers.delete(server))

@@ -1,6 +1,7 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { isHost } from './address.ts'
+import { isHost, isWildcard } from './address.ts'
 import { invalidOption } from './errors.ts'
 import { type InstanceFormat, resolveFormats } from './formats/index.ts'
 import { isName, isPort, isProtocol, isWeight } from './instance.ts'
@@ -29,11 +30,12 @@ export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
 const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,253}$/
 
-/** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. */
+/** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. A variable that is empty counts as not set. */
 export function resolveOptions(
   options: RegistryOptions = {},
-  env: NodeJS.ProcessEnv = process.env,
+  environment: NodeJS.ProcessEnv = process.env,
 ): ResolvedOptions {
+  const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   if (typeof options !== 'object' || options === null) throw invalidOption('options', 'an object', options)
   const { ttl = 10, requestTimeout = 3000, namespace = '/services' } = options
   if (!Number.isInteger(ttl) || ttl < 2 || ttl > 86_400) {
@@ -69,10 +71,11 @@ function resolveHosts(
   env: NodeJS.ProcessEnv,
 ): { hosts: string[]; secure: boolean } {
   const rule = 'one or more etcd client URLs, such as "http://127.0.0.1:2379"'
-  const given = options.hosts ?? env.ETCD_ENDPOINTS ?? env.ETCDCTL_ENDPOINTS ?? 'http://127.0.0.1:2379'
+  const given = options.hosts ?? env.ETCD_ENDPOINTS ?? env.ETCDCTL_ENDPOINTS ?? '127.0.0.1:2379'
   const source = options.hosts !== undefined ? 'hosts' : 'hosts (from ETCD_ENDPOINTS or ETCDCTL_ENDPOINTS)'
   const list = (typeof given === 'string' ? given.split(',') : given) as unknown
   if (!Array.isArray(list) || list.length === 0) throw invalidOption(source, rule, given)
+  const scheme = options.tls || env.ETCD_CACERT || env.ETCD_CERT ? 'https' : 'http'
   const urls = list.map((entry: unknown) => {
     if (typeof entry !== 'string') throw invalidOption(source, rule, entry)
     const text = entry.trim()
@@ -80,9 +83,9 @@ function resolveHosts(
     const host = url?.[2]?.replace(/^\[|\]$/g, '') ?? ''
     const port = Number(url?.[3] ?? 2379)
     if (!url || !isHost(host) || (url[2]!.startsWith('[') && isIP(host) !== 6) || !isPort(port)) {
-      throw invalidOption(source, rule, text.replace(/\/\/.*@/, '//***@'))
+      throw invalidOption(source, rule, text.replace(/^(\w+:\/\/)?.*@/, '$1***@'))
     }
-    return { scheme: url[1] ?? (options.tls ? 'https' : 'http'), host: `${url[2]}:${port}` }
+    return { scheme: url[1] ?? scheme, host: `${url[2]}:${port}` }
   })
   const secure = urls[0]!.scheme === 'https'
   if (urls.some(({ scheme }) => (scheme === 'https') !== secure)) {
@@ -101,9 +104,10 @@ function resolveAuth(auth: RegistryOptions['auth'], env: NodeJS.ProcessEnv): Res
       throw invalidOption('auth.password', 'a string', typeof auth.password)
     return { username: auth.username, password: auth.password }
   }
-  if (env.ETCD_USERNAME) return { username: env.ETCD_USERNAME, password: env.ETCD_PASSWORD ?? '' }
+  if (env.ETCD_USERNAME !== undefined)
+    return { username: env.ETCD_USERNAME, password: env.ETCD_PASSWORD ?? '' }
   const user = env.ETCDCTL_USER
-  if (!user) return undefined
+  if (user === undefined) return undefined
   const colon = user.indexOf(':')
   if (colon < 1) throw invalidOption('auth (from ETCDCTL_USER)', '"name:password"', 'a value without a colon')
   return { username: user.slice(0, colon), password: user.slice(colon + 1) }
@@ -116,41 +120,49 @@ function hidden(auth: ResolvedOptions['auth']): ResolvedOptions['auth'] {
 }
 
 function resolveTls(tls: RegistryOptions['tls'], env: NodeJS.ProcessEnv): ResolvedOptions['tls'] {
-  const given = {
-    ca: tls?.ca ?? env.ETCD_CACERT,
-    cert: tls?.cert ?? env.ETCD_CERT,
-    key: tls?.key ?? env.ETCD_KEY,
+  if (tls != null && typeof tls !== 'object') {
+    throw invalidOption('tls', 'an object with ca, cert and key, each of them optional', tls)
   }
-  if ((given.cert === undefined) !== (given.key === undefined)) {
-    const missing = given.cert === undefined ? 'cert' : 'key'
-    throw invalidOption(
-      `tls.${missing}`,
-      `given together with tls.${missing === 'cert' ? 'key' : 'cert'}`,
-      undefined,
-    )
+  const ca = readPem('tls.ca', tls?.ca ?? env.ETCD_CACERT, pem => new X509Certificate(pem))
+  const cert = readPem('tls.cert', tls?.cert ?? env.ETCD_CERT, pem => new X509Certificate(pem))
+  const key = readPem('tls.key', tls?.key ?? env.ETCD_KEY, createPrivateKey)
+  if ((cert === undefined) !== (key === undefined)) {
+    const [missing, other] = cert === undefined ? ['cert', 'key'] : ['key', 'cert']
+    throw invalidOption(`tls.${missing}`, `given together with tls.${other}`, undefined)
+  }
+  if (key && !cert!.parsed.checkPrivateKey(key.parsed)) {
+    throw invalidOption('tls.key', 'the key of the certificate in tls.cert', 'the key of another one')
   }
   const resolved: ResolvedOptions['tls'] = {}
-  for (const part of ['ca', 'cert', 'key'] as const) {
-    const value = given[part]
-    if (value !== undefined) Object.defineProperty(resolved, part, { value: readPem(`tls.${part}`, value) })
+  for (const [part, read] of Object.entries({ ca, cert, key })) {
+    if (read !== undefined) Object.defineProperty(resolved, part, { value: read.pem })
   }
   return resolved
 }
 
-function readPem(option: string, value: string | Buffer): Buffer {
+/** Looks like a path, and so unlike a key, which no message may show. */
+const PATH = /^(?:[~.]{0,2}\/|[A-Za-z]:[\\/])|\.(?:pem|key)$/
+
+function readPem<T>(
+  option: string,
+  value: string | Buffer | undefined,
+  parse: (pem: Buffer) => T,
+): { pem: Buffer; parsed: T } | undefined {
+  if (value === undefined) return undefined
   const rule = 'PEM text, or the path of a readable PEM file'
   if (typeof value !== 'string' && !Buffer.isBuffer(value)) throw invalidOption(option, rule, value)
-  let pem = Buffer.from(value)
-  if (!pem.includes('-----BEGIN')) {
-    if (Buffer.isBuffer(value)) throw invalidOption(option, rule, 'a Buffer without "-----BEGIN"')
-    try {
-      pem = readFileSync(value)
-    } catch (cause) {
-      throw invalidOption(option, rule, value, cause)
-    }
-    if (!pem.includes('-----BEGIN')) throw invalidOption(option, rule, value)
+  const isText = value.includes('-----BEGIN')
+  if (!isText && Buffer.isBuffer(value)) throw invalidOption(option, rule, 'a Buffer without "-----BEGIN"')
+  const mayShow = option !== 'tls.key' || PATH.test(String(value))
+  const shown = isText ? 'PEM text that is damaged' : mayShow ? value : 'neither of them'
+  try {
+    const pem = isText ? Buffer.from(value) : readFileSync(value)
+    if (!pem.includes('-----BEGIN')) throw new Error('no "-----BEGIN" in it')
+    return { pem, parsed: parse(pem) }
+  } catch (cause) {
+    // What reading says of a path repeats it.
+    throw invalidOption(option, rule, shown, isText || mayShow ? cause : undefined)
   }
-  return pem
 }
 
 function resolveLogger(logger: RegistryOptions['logger']): Logger {
@@ -189,8 +201,8 @@ export function resolveService(service: ServiceOptions): ResolvedService {
   const { name, port, host, id, protocol = 'http' } = service
   validateName(name)
   if (!isPort(port)) throw invalidOption('port', 'a whole number from 1 to 65535', port)
-  if (host !== undefined && !(typeof host === 'string' && isHost(host))) {
-    throw invalidOption('host', 'an IP address without brackets, or a host name', host)
+  if (host !== undefined && !(typeof host === 'string' && isHost(host) && !isWildcard(host))) {
+    throw invalidOption('host', 'an IP address without brackets or a host name that others can reach', host)
   }
   if (id !== undefined && !(typeof id === 'string' && ID.test(id))) {
     throw invalidOption('id', '1 to 253 characters without "/" and control characters', id)

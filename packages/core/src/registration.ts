@@ -8,7 +8,7 @@ import type { KeyValue } from './etcd/key-value.ts'
 import { writeOwned } from './etcd/owned-keys.ts'
 import { type Entry, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
 import { makeInstance } from './instance.ts'
-import { KeyGuard, type KeyWatcher } from './key-guard.ts'
+import { KeyGuard, type KeyObserver, type KeyWatcher } from './key-guard.ts'
 import type { Lease, LeaseKeeper, LeaseUser } from './lease.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type {
@@ -44,6 +44,8 @@ export interface RegistrationDeps {
   address(): Promise<Address>
   /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
   claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
+  /** Deletes keys that are left, with their revisions as far as known; resolves when they are gone. */
+  remove(revisions: Map<string, number>): Promise<void>
   closed(registration: ServiceRegistration): void
 }
 
@@ -60,6 +62,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** Every key that we may have written, with its revision as far as we know; 0: it is not there. */
   readonly #revisions = new Map<string, number>()
   readonly #told = new Set<string>()
+  /** What was seen of our keys while a write was under way; its answer says what of it is news. */
+  readonly #unseen: (() => void)[] = []
   readonly #worker: Promise<void>
   #details: Details
   #status: InstanceStatus = 'up'
@@ -246,8 +250,18 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#deps.logger.warn({ host, service: this.#service.name }, text)
   }
 
+  async #write(held: Lease): Promise<void> {
+    this.#writing = true
+    try {
+      await this.#publish(held)
+    } finally {
+      this.#writing = false
+      for (const look of this.#unseen.splice(0)) look()
+    }
+  }
+
   /** In one transaction: everything that is wanted, nothing that is not, and only over what is ours. */
-  async #write({ id }: Lease): Promise<void> {
+  async #publish({ id }: Lease): Promise<void> {
     const { connection, lease } = this.#deps
     const version = this.#wanted
     const status = this.#status
@@ -255,7 +269,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const deletes = [...this.#revisions.keys()].filter(key => !puts.some(put => put.key === key))
     for (const { key } of puts) if (!this.#revisions.has(key)) this.#revisions.set(key, 0)
     this.#dirty = false
-    this.#writing = true
     try {
       const mayTake = (found: KeyValue) => this.#isOurs(found) || this.#takesOver(found)
       const result = await writeOwned(connection, {
@@ -266,14 +279,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         mayTake,
       })
       if ('refused' in result) return this.#yield(result.refused)
-      for (const key of deletes) this.#revisions.delete(key)
-      for (const { key } of puts) this.#guard(key, result.revision)
+      for (const { key } of puts) this.#guard(key, { revision: result.revision, present: true })
+      for (const key of deletes) {
+        this.#revisions.delete(key)
+        this.#guard(key, { revision: result.revision, present: false })
+      }
     } catch (error) {
       if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') throw error
       lease.invalidate(id)
       return this.#lookAgain()
-    } finally {
-      this.#writing = false
     }
     this.#lastError = undefined
     this.#told.clear()
@@ -298,27 +312,38 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   /** From our own write on, whatever becomes of the key is seen. */
-  #guard(key: string, revision: number): void {
+  #guard(key: string, seen: { revision: number; present: boolean }): void {
     if (this.#guards.has(key) || this.#closing.signal.aborted) return
-    const observe = (found: KeyValue | undefined, at: number) => this.#observe(key, found, at)
-    this.#guards.set(key, new KeyGuard(this.#deps.watchKey, key, revision, observe))
+    const observe: KeyObserver = (found, revision) => this.#observe(key, found, revision)
+    this.#guards.set(key, new KeyGuard(this.#deps.watchKey, key, seen, observe))
   }
 
   #observe(key: string, found: KeyValue | undefined, revision: number): void {
+    if (this.#closing.signal.aborted) return
+    if (this.#writing) {
+      this.#unseen.push(() => this.#observe(key, found, revision))
+      return
+    }
     const known = this.#revisions.get(key)
-    if (known === undefined || revision <= known || this.#closing.signal.aborted) return
+    if (known === undefined) {
+      // Not wanted: what is there of ours is a write that came late.
+      if (found === undefined || !this.#deps.lease.owns(found.lease)) return
+      this.#revisions.set(key, found.revision)
+      this.#lookAgain()
+      return
+    }
+    if (revision <= known) return
     if (found !== undefined && !this.#isOurs(found)) {
       this.#yield(found)
       return
     }
-    // Our own write, seen before its answer came.
-    if (this.#writing && found !== undefined && found.lease === this.#deps.lease.current?.id) return
     this.#revisions.set(key, found?.revision ?? 0)
-    if (found !== undefined && found.lease !== '0' && this.#isWanted(found)) return
+    if (found !== undefined && this.#isWanted(found)) return
     this.#lose(found === undefined ? 'key-deleted' : 'key-overwritten')
   }
 
   #isWanted({ key, value, lease }: KeyValue): boolean {
+    if (lease !== this.#deps.lease.current?.id) return false
     return this.#encode(lease).some(put => put.key === key && value.equals(Buffer.from(put.value)))
   }
 
@@ -330,7 +355,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #yield({ key, revision }: KeyValue): void {
     // Not its revision: by that we could overwrite and delete it.
     this.#revisions.set(key, 0)
-    this.#guard(key, revision)
+    this.#guard(key, { revision, present: true })
     if (!this.#transit('conflict')) return
     this.#deps.logger.warn(
       { key },
@@ -359,9 +384,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#deps.closed(this)
   }
 
-  /** Announces, then deletes; tries on for as long as others keep the lease, and so the keys, alive. */
+  /** Announces, then deletes. */
   async #retire(announce: boolean): Promise<void> {
-    const { clock, connection, lease } = this.#deps
+    const { connection, lease } = this.#deps
     const current = lease.current
     if (announce && current !== undefined && this.#revisions.size > 0) {
       this.#status = 'leaving'
@@ -373,26 +398,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       }
       if (puts.length > 0) await writeOwned(connection, { ...mine, puts, deletes: [] }).catch(() => {})
     }
-    const never = new AbortController().signal
-    for (let attempt = 0; this.#revisions.size > 0; attempt += 1) {
-      try {
-        for (const key of this.#revisions.keys()) {
-          const mayTake = (found: KeyValue) => lease.owns(found.lease)
-          await writeOwned(connection, {
-            puts: [],
-            deletes: [key],
-            lease: '0',
-            revisions: this.#revisions,
-            mayTake,
-          })
-          this.#revisions.delete(key)
-        }
-      } catch (error) {
-        if ((error as EtcdRegisterError).code === 'ERR_CLOSED' || !lease.inUse) return
-        await sleep(clock, backoff(attempt, clock.random))
-        await connection.whenUp(never)
-      }
-    }
+    for (const key of this.#guards.keys()) if (!this.#revisions.has(key)) this.#revisions.set(key, 0)
+    await this.#deps.remove(this.#revisions)
   }
 
   #encode(leaseId: string): Entry[] {

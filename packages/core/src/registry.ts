@@ -7,9 +7,11 @@ import { Connection } from './etcd/connection.ts'
 import { keyValueOf, prefixEnd } from './etcd/key-value.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
 import { InstanceTable } from './instance-table.ts'
+import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
 import { type ResolvedOptions, resolveOptions, resolveService, validateName } from './options.ts'
 import { ServiceRegistration } from './registration.ts'
+import { RetiredKeys } from './retired-keys.ts'
 import type {
   DiscoverOptions,
   Discovery,
@@ -47,6 +49,7 @@ export class EtcdRegistry implements Registry {
   readonly #connection: Connection
   readonly #stream: WatchStream
   readonly #lease: LeaseKeeper
+  readonly #retired: RetiredKeys
   readonly #registrations = new Set<ServiceRegistration>()
   readonly #claims = new Map<string, ServiceRegistration>()
   readonly #sources = new Map<string, Source>()
@@ -64,6 +67,12 @@ export class EtcdRegistry implements Registry {
       clock,
       logger: options.logger,
       ttl: options.ttl,
+    })
+    this.#retired = new RetiredKeys({
+      connection: this.#connection,
+      lease: this.#lease,
+      clock,
+      watchKey: this.#watchKey,
     })
   }
 
@@ -84,12 +93,10 @@ export class EtcdRegistry implements Registry {
       logger,
       namespace,
       formats,
-      watchKey: (key, keys, revision) => {
-        const watch = this.#watch({ key }, keys, revision + 1)
-        return () => watch.close()
-      },
+      watchKey: this.#watchKey,
       address: () => resolveAddress(sources),
       claim: (claimer, keys) => this.#claim(claimer, keys),
+      remove: revisions => this.#retired.remove(revisions),
       closed: closed => this.#forget(closed),
     })
     this.#registrations.add(registration)
@@ -220,6 +227,11 @@ export class EtcdRegistry implements Registry {
     )
   }
 
+  readonly #watchKey: KeyWatcher = (key, keys, revision) => {
+    const watch = this.#watch({ key }, keys, revision + 1)
+    return () => watch.close()
+  }
+
   async #claim(claimer: ServiceRegistration, keys: readonly string[]): Promise<void> {
     for (const key of keys) {
       for (
@@ -237,11 +249,13 @@ export class EtcdRegistry implements Registry {
         if (this.#claims.get(key) === holder) this.#claims.delete(key)
       }
       this.#claims.set(key, claimer)
+      this.#retired.release(key)
     }
   }
 
   #forget(registration: ServiceRegistration): void {
     this.#registrations.delete(registration)
+    if (this.#registrations.size === 0) this.#retired.clear()
     this.#holdProcess()
     void registration.retired?.then(() => {
       for (const [key, holder] of this.#claims) if (holder === registration) this.#claims.delete(key)

@@ -2,10 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { invalidOption } from './errors.ts'
+import { resolveService } from './options.ts'
 import type { EtcdRegistry } from './registry.ts'
 import { defaultServiceName } from './service-name.ts'
 import { leaveOnSignals } from './shutdown.ts'
-import type { Registration, Registry, ServiceOptions } from './types.ts'
+import type { Logger, Registration, Registry, ServiceOptions } from './types.ts'
 
 export interface ServerOptions extends Partial<ServiceOptions> {
   /** Milliseconds to go on serving after the instance left the roll, default 1000; 0 in tests. */
@@ -30,6 +31,27 @@ type AnyServer = Server & { closeIdleConnections?(): void; closeAllConnections?(
 /** Between two looks for connections that fell idle, in ms: an idle keep-alive connection holds a closing server for seconds. */
 const IDLE_POLL = 50
 
+/** What of it is decided before any server listens. */
+interface ResolvedServerOptions {
+  service: Partial<ServiceOptions> & { name: string }
+  drainDelay: number
+  shutdownTimeout: number
+  signals: boolean
+}
+
+/** Throws `ERR_INVALID_OPTION`, so that nothing is left to throw when the server listens. */
+export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
+  const { drainDelay = 1000, shutdownTimeout = 10_000, signals = true, ...given } = options
+  const service = { ...given, name: given.name ?? defaultServiceName() }
+  resolveService({ ...service, port: service.port ?? 1 })
+  return {
+    service,
+    drainDelay: milliseconds('drainDelay', drainDelay),
+    shutdownTimeout: milliseconds('shutdownTimeout', shutdownTimeout),
+    signals,
+  }
+}
+
 /**
  * Registers the server whenever it listens, with the port it really got, and leaves before it closes: on
  * `server.close()`, SIGTERM and SIGINT. Throws `ERR_INVALID_OPTION`.
@@ -45,7 +67,7 @@ export function attachServer(
 class AttachedServer implements ServerRegistration {
   readonly #server: AnyServer
   readonly #registry: Registry
-  readonly #service: Partial<ServiceOptions>
+  readonly #service: ResolvedServerOptions['service']
   readonly #drainDelay: number
   readonly #shutdownTimeout: number
   readonly #detach: () => void
@@ -53,13 +75,19 @@ class AttachedServer implements ServerRegistration {
   #leaving: Promise<void> | undefined
 
   constructor(server: AnyServer, registry: Registry, options: ServerOptions) {
-    const { drainDelay = 1000, shutdownTimeout = 10_000, signals = true, ...service } = options
-    this.#drainDelay = milliseconds('drainDelay', drainDelay)
-    this.#shutdownTimeout = milliseconds('shutdownTimeout', shutdownTimeout)
-    this.#service = { ...service, name: service.name ?? defaultServiceName() }
+    const { service, drainDelay, shutdownTimeout, signals } = resolveServerOptions(options)
+    this.#service = service
+    this.#drainDelay = drainDelay
+    this.#shutdownTimeout = shutdownTimeout
     this.#server = server
     this.#registry = registry
-    const listening = () => this.#register()
+    const listening = () => {
+      try {
+        this.#register()
+      } catch (err) {
+        this.#logger?.error({ err, service: service.name }, 'a server listens that cannot be registered')
+      }
+    }
     const closed = () => void this.#registration?.deregister()
     const close = server.close
     server.close = callback => {
@@ -94,14 +122,19 @@ class AttachedServer implements ServerRegistration {
     const address = this.#server.address() as AddressInfo | string | null
     if (address === null || typeof address === 'string') {
       const text = `a server on the unix socket ${address} cannot be registered: others could not reach it`
-      const { logger } = this.#registry as EtcdRegistry
-      logger.warn({ address }, text)
+      this.#logger?.warn({ address }, text)
       return
     }
-    const protocol = this.#server instanceof TlsServer ? 'https' : 'http'
-    const service = { protocol, port: address.port, ...this.#service } as ServiceOptions
+    const { port = address.port, protocol = this.#server instanceof TlsServer ? 'https' : 'http' } =
+      this.#service
+    const service = { ...this.#service, port, protocol }
     this.#leaving = undefined
     this.#registration = (this.#registry as EtcdRegistry).register(service, { bound: address.address })
+  }
+
+  /** Of our registries; another implementation need not have one. */
+  get #logger(): Logger | undefined {
+    return (this.#registry as Partial<EtcdRegistry>).logger
   }
 
   /** Off the roll first, then serving on until everybody has heard of it. */
@@ -114,8 +147,8 @@ class AttachedServer implements ServerRegistration {
     const registration = this.#registration
     if (registration === undefined) return
     const known = registration.state === 'registered' || registration.state === 'suspended'
-    const goodbye = (_: IncomingMessage, response: ServerResponse) => {
-      if (!response.headersSent) response.setHeader('Connection', 'close')
+    const goodbye = ({ httpVersionMajor }: IncomingMessage, response: ServerResponse) => {
+      if (httpVersionMajor === 1 && !response.headersSent) response.setHeader('Connection', 'close')
     }
     this.#server.prependListener('request', goodbye)
     this.#server.once('close', () => this.#server.off('request', goodbye))

@@ -1,7 +1,7 @@
 import type { Server } from 'node:net'
 import { onListening } from './listening.ts'
-import { createRegistry } from './registry.ts'
-import { attachServer, type ServerOptions, type ServerRegistration } from './server.ts'
+import { createRegistry, type EtcdRegistry } from './registry.ts'
+import { attachServer, resolveServerOptions, type ServerOptions, type ServerRegistration } from './server.ts'
 import type { Registration, Registry, RegistryOptions } from './types.ts'
 
 /**
@@ -43,11 +43,14 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     logger,
   } as RegistryOptions
   const { registry: given, enabled = true, server: own, ...serverOptions } = others
+  if (enabled) resolveServerOptions(serverOptions)
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
   let latest: ServerRegistration | undefined
   let registry = given ?? createRegistry(registryOptions)
   let closed = false
+  /** By `close()`; then only an explicit `attach()` brings it back. */
+  let ended = false
 
   const attach = (server: Server): ServerRegistration => {
     const present = attached.get(server)
@@ -60,10 +63,11 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     return latest
   }
 
-  /** A server that listens again is found and attached again. */
+  /** A server that listens again is attached again. */
   const detach = async (server: Server) => {
     const registration = attached.get(server)
     attached.delete(server)
+    server.once('listening', () => ended || attach(server))
     await registration?.close()
     if (attached.size > 0 || given !== undefined) return
     closed = true
@@ -84,13 +88,14 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     },
     attachFrom(request) {
       const server = (request as { socket?: { server?: Server } })?.socket?.server
-      if (!enabled || attached.size > 0 || server === undefined) return
+      if (!enabled || ended || attached.size > 0 || server === undefined) return
       attach(server)
       const text =
         'registered with the first request only: the server was not found through the app; pass it as "server"'
-      ;(logger || console).warn({ service: others.name } as never, text)
+      ;(registry as Partial<EtcdRegistry>).logger?.warn({ service: others.name }, text)
     },
     async close() {
+      ended = true
       for (const stop of forget) stop()
       await Promise.all([...attached.values()].map(registration => registration.close()))
       attached.clear()

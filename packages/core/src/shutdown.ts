@@ -22,6 +22,8 @@ const shared = globalThis as { [KEY]?: Shutdown }
 shared[KEY] ??= { participants: new Set(), installed: new Map(), begunAt: undefined }
 const state = shared[KEY]
 
+const SIGNAL_EXIT = Symbol.for('signal-exit emitter')
+
 /** Ctrl-C reaches a child of npm twice within this time, in ms. */
 const DUPLICATE = 500
 
@@ -45,7 +47,8 @@ export function leaveOnSignals(participant: Participant): () => void {
 }
 
 async function onSignal(signal: Signal, handler: () => void): Promise<void> {
-  const appHandles = process.listeners(signal).some(listener => listener !== handler)
+  const others = process.listeners(signal).filter(listener => listener !== handler).length
+  const appHandles = others > signalExitListeners()
   if (state.begunAt !== undefined) {
     if (!appHandles && performance.now() - state.begunAt > DUPLICATE) raise(signal)
     return
@@ -59,6 +62,16 @@ async function onSignal(signal: Signal, handler: () => void): Promise<void> {
   }
   await Promise.all(participants.map(participant => participant.shutdown()))
   raise(signal)
+}
+
+/**
+ * Those of the package signal-exit, in many apps through others of theirs, handle nothing: they wait until nobody else
+ * listens. It counts them in a global, one for versions before 4.
+ */
+function signalExitListeners(): number {
+  const before4 = (process as { __signal_exit_emitter__?: { count?: number } }).__signal_exit_emitter__
+  const since4 = (globalThis as { [SIGNAL_EXIT]?: { count?: number } })[SIGNAL_EXIT]
+  return (before4?.count ?? 0) + (since4?.count ?? 0)
 }
 
 /** The exit status stays the signal's; PID 1 ignores a signal without a handler, hence the exit behind it. */

@@ -111,6 +111,17 @@ export class WatchStream {
   }
 
   #receive(response: IWatchResponse): void {
+    if (process.env.DBG)
+      console.log(
+        'RX',
+        response.watch_id,
+        response.created,
+        response.canceled,
+        response.events.length,
+        response.fragment,
+        response.header.revision,
+        JSON.stringify(response.cancel_reason),
+      )
     this.#heardAt = this.#clock.now()
     const id = response.created ? this.#creating.shift() : response.watch_id
     const watch = this.#watches.get(id ?? '')
@@ -143,6 +154,7 @@ export class WatchStream {
   #beat(stream: EtcdStream<IWatchRequest>, misses: number, heardAt: number): void {
     this.#stopBeat = this.#clock.after(BEAT, () => {
       const missed = this.#heardAt > heardAt ? 0 : misses + 1
+      if (process.env.DBG) console.log('BEAT', performance.now() | 0, missed)
       if (missed >= MISSES) {
         stream.cancel(true)
         const text = `etcd at ${stream.member} was silent on the watch stream.`
@@ -154,6 +166,7 @@ export class WatchStream {
   }
 
   #break(error: EtcdRegisterError): void {
+    if (process.env.DBG) console.log('BREAK', performance.now() | 0, error.code, error.message, error.cause)
     const silentFor = this.#clock.now() - this.#heardAt
     const watches = [...this.#watches.values()]
     this.#watches.clear()

@@ -64,11 +64,8 @@ export function resolveFormats(option: FormatOption): readonly InstanceFormat[] 
   const list = Array.isArray(option) ? option : [option]
   const formats = list.map(format => {
     if (typeof format === 'string' && Object.hasOwn(FORMATS, format)) return FORMATS[format]
-    if (
-      typeof format !== 'object' ||
-      typeof format?.encode !== 'function' ||
-      typeof format.decode !== 'function'
-    ) {
+    const methods = ['encode', 'ranges', 'decode', 'root', 'serviceOf'] as const
+    if (typeof format !== 'object' || methods.some(method => typeof format?.[method] !== 'function')) {
       throw invalidOption('format', rule, format)
     }
     return format

@@ -38,8 +38,8 @@ export function jsonFormat(): InstanceFormat {
     ranges: (name, namespace) => [{ prefix: `${namespace}/${name}/` }],
 
     serviceOf(key, namespace) {
-      const name = key.slice(namespace.length + 1, key.indexOf('/', namespace.length + 1))
-      return isName(name) ? name : undefined
+      const [name, id] = key.slice(namespace.length + 1).split('/', 2)
+      return isName(name) && id !== undefined ? name : undefined
     },
 
     decode({ key, value }, { name }) {
@@ -105,7 +105,6 @@ export function jsonFormat(): InstanceFormat {
 /** Without a path or a query, such as the `?isSecure=false` of old Kratos. */
 const trimmed = (endpoint: string) => endpoint.replace(/^([^/]+\/\/[^/?#]+).*$/, '$1')
 
-function kratosWeight({ weight }: Record<string, string>): number {
-  const number = Number(weight ?? 100)
-  return isWeight(number) ? number : 100
+function kratosWeight({ weight = '' }: Record<string, string>): number {
+  return /^\d+$/.test(weight) ? Math.min(Number(weight), 1000) : 100
 }

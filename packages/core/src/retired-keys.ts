@@ -1,0 +1,75 @@
+import { backoff } from './backoff.ts'
+import { type Clock, sleep } from './clock.ts'
+import type { EtcdRegisterError } from './errors.ts'
+import type { Connection } from './etcd/connection.ts'
+import type { KeyValue } from './etcd/key-value.ts'
+import { writeOwned } from './etcd/owned-keys.ts'
+import { KeyGuard, type KeyWatcher } from './key-guard.ts'
+import type { LeaseKeeper } from './lease.ts'
+
+/** How late a write that timed out can reach etcd: TCP goes on sending for a closed socket. In ms. */
+const LATEST = 120_000
+
+export interface RetiredKeysDeps {
+  connection: Connection
+  lease: LeaseKeeper
+  clock: Clock
+  watchKey: KeyWatcher
+}
+
+/**
+ * Keys of instances that left while others keep the lease alive: they are deleted, and deleted again should a write
+ * from before bring one back, since nothing else ever would.
+ */
+export class RetiredKeys {
+  readonly #deps: RetiredKeysDeps
+  readonly #stops = new Map<string, () => void>()
+
+  constructor(deps: RetiredKeysDeps) {
+    this.#deps = deps
+  }
+
+  /** Resolves when none of them is there, or nobody keeps them alive any more. `revisions`: as last known, 0 for none. */
+  async remove(revisions: Map<string, number>): Promise<void> {
+    const { clock, connection, lease } = this.#deps
+    const mayTake = (found: KeyValue) => lease.owns(found.lease)
+    const never = new AbortController().signal
+    for (let attempt = 0; revisions.size > 0; attempt += 1) {
+      try {
+        for (const key of revisions.keys()) {
+          const owned = { puts: [], deletes: [key], lease: '0', revisions, mayTake }
+          const result = await writeOwned(connection, owned)
+          revisions.delete(key)
+          if ('revision' in result && lease.users > 1) this.#watch(key, result.revision)
+        }
+      } catch (error) {
+        if ((error as EtcdRegisterError).code === 'ERR_CLOSED' || lease.users === 0) return
+        await sleep(clock, backoff(attempt, clock.random))
+        await connection.whenUp(never)
+      }
+    }
+  }
+
+  /** Somebody else in this process has the key now. */
+  release(key: string): void {
+    this.#stops.get(key)?.()
+    this.#stops.delete(key)
+  }
+
+  clear(): void {
+    for (const key of this.#stops.keys()) this.release(key)
+  }
+
+  #watch(key: string, revision: number): void {
+    const { clock, lease, watchKey } = this.#deps
+    this.release(key)
+    const guard = new KeyGuard(watchKey, key, { revision, present: false }, found => {
+      if (found !== undefined && lease.owns(found.lease)) void this.remove(new Map([[key, found.revision]]))
+    })
+    const cancel = clock.after(LATEST, () => this.release(key))
+    this.#stops.set(key, () => {
+      cancel()
+      guard.close()
+    })
+  }
+}

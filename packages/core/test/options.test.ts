@@ -1,0 +1,353 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createRegistry, type EtcdRegisterError, plainFormat } from '@etcd-register/core'
+import { type CertificateAuthority, createCertificateAuthority } from '@etcd-register/testing'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { resolveOptions, resolvePatch, resolveService } from '../src/options.ts'
+
+/** What a careless caller of JavaScript may pass. */
+const resolve = (options: object, env: NodeJS.ProcessEnv = {}) => resolveOptions(options, env)
+const service = (more: object = {}) => resolveService({ name: 'orders', port: 8000, ...more })
+
+function errorOf(run: () => unknown): EtcdRegisterError {
+  try {
+    run()
+  } catch (error) {
+    return error as EtcdRegisterError
+  }
+  throw new Error('It did not throw.')
+}
+
+/** The error names the option, its rule and the value. */
+function expectRefused(run: () => unknown, option: string, rule: RegExp, value: string) {
+  const { code, message, retryable } = errorOf(run)
+  expect({ code, retryable }).toEqual({ code: 'ERR_INVALID_OPTION', retryable: false })
+  expect(message).toMatch(rule)
+  expect(message.startsWith(`Option "${option}" must be `), message).toBe(true)
+  expect(message.endsWith(`; got ${value}.`), message).toBe(true)
+}
+
+let folder: string
+let authority: CertificateAuthority
+let cert: string
+let key: string
+let keyFile: string
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'options-'))
+  authority = await createCertificateAuthority()
+  ;({ cert, key } = await authority.issue())
+  keyFile = join(folder, 'client.key')
+  writeFileSync(keyFile, key)
+})
+
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('an option that breaks its rule is refused with its name, the rule and the value', () => {
+  test.each<[unknown, string]>([
+    [0, '0'],
+    [1, '1'],
+    [1.5, '1.5'],
+    [Number.NaN, 'NaN'],
+    [86_401, '86401'],
+    ['x', '"x"'],
+    [true, 'true'],
+  ])('ttl: %s', (ttl, shown) => {
+    expectRefused(() => resolve({ ttl }), 'ttl', /a whole number of seconds from 2 to 86400/, shown)
+  })
+
+  test.each([0, -1, 1.5, '3000', Number.POSITIVE_INFINITY])('requestTimeout: %s', requestTimeout => {
+    const shown = typeof requestTimeout === 'string' ? `"${requestTimeout}"` : String(requestTimeout)
+    expectRefused(() => resolve({ requestTimeout }), 'requestTimeout', /whole number of milliseconds/, shown)
+  })
+
+  test.each<[unknown, string]>([
+    [[], '[]'],
+    ['', '""'],
+    [[''], '""'],
+    ['http://a:1,', '""'],
+    [[1], '1'],
+    [{}, 'object'],
+    ['ftp://a:1', '"ftp://a:1"'],
+    ['http://', '"http://"'],
+    ['http://a:0', '"http://a:0"'],
+    ['http://a:70000', '"http://a:70000"'],
+    ['http://a:1/v3', '"http://a:1/v3"'],
+    ['http://a b:1', '"http://a b:1"'],
+    ['http://a;b', '"http://a;b"'],
+    ['::1', '"::1"'],
+    ['[127.0.0.1]:1', '"[127.0.0.1]:1"'],
+    ['http://300.1.1.1:2379', '"http://300.1.1.1:2379"'],
+    ['localhost:port', '"localhost:port"'],
+  ])('hosts: %j', (hosts, shown) => {
+    expectRefused(() => resolve({ hosts }), 'hosts', /etcd client URLs, such as "http/, shown)
+  })
+
+  test('hosts: some with http, some with https', () => {
+    const hosts = ['http://a:1', 'https://b:1']
+    expectRefused(
+      () => resolve({ hosts }),
+      'hosts',
+      /all http:\/\/ or all https/,
+      `["${hosts.join('", "')}"]`,
+    )
+    expectRefused(() => resolve({ hosts: 'https://a:1,b:1' }), 'hosts', /all http/, '["https://a:1", "b:1"]')
+  })
+
+  test('hosts: http:// although there is TLS', () => {
+    const run = () => resolve({ hosts: 'http://a:1', tls: {} })
+    expectRefused(run, 'hosts', /https:\/\/ where the option "tls" is given/, '["http://a:1"]')
+  })
+
+  test('hosts: of the environment, which the message names', () => {
+    const option = 'hosts (from ETCD_ENDPOINTS or ETCDCTL_ENDPOINTS)'
+    expectRefused(() => resolve({}, { ETCD_ENDPOINTS: 'a b' }), option, /URLs/, '"a b"')
+  })
+
+  test.each<[object, string, RegExp, string]>([
+    [{ namespace: '/a//b' }, 'namespace', /empty parts/, '"/a//b"'],
+    [{ namespace: '/a\n' }, 'namespace', /control characters/, '"/a\\n"'],
+    [{ namespace: '/\0' }, 'namespace', /control characters/, '"/\\u0000"'],
+    [{ namespace: 7 }, 'namespace', /a string/, '7'],
+    [{ format: 'xml' }, 'format', /one of json, plain/, '"xml"'],
+    [{ format: [] }, 'format', /one of json, plain/, '[]'],
+    [{ format: ['json', 'json'] }, 'format', /without a name twice/, '["json", "json"]'],
+    [{ format: ['plain', plainFormat()] }, 'format', /without a name twice/, '["plain", object]'],
+    [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
+    [{ format: 'toString' }, 'format', /one of json, plain/, '"toString"'],
+    [{ logger: { debug() {}, info() {}, error() {} } }, 'logger', /debug, info, warn and error/, 'object'],
+    [{ logger: true }, 'logger', /or false/, 'true'],
+    [{ auth: {} }, 'auth.username', /not empty/, 'undefined'],
+    [{ auth: { username: '', password: 'p' } }, 'auth.username', /not empty/, '""'],
+    [{ auth: { username: 'u' } }, 'auth.password', /a string/, '"undefined"'],
+    [{ auth: null }, 'auth.username', /a string/, 'undefined'],
+    [{ tls: true }, 'tls', /an object with ca, cert and key/, 'true'],
+    [{ tls: { ca: 7 } }, 'tls.ca', /PEM text, or the path/, '7'],
+    [{ tls: { ca: '/no/such/ca.pem' } }, 'tls.ca', /readable PEM file/, '"/no/such/ca.pem"'],
+    [{ tls: { ca: tmpdir() } }, 'tls.ca', /readable PEM file/, JSON.stringify(tmpdir())],
+    [{ tls: { ca: Buffer.from('x') } }, 'tls.ca', /PEM/, '"a Buffer without \\"-----BEGIN\\""'],
+    [{ tls: { ca: '-----BEGIN CERTIFICATE-----\nx' } }, 'tls.ca', /PEM/, '"PEM text that is damaged"'],
+  ])('%o', (options, option, rule, shown) => {
+    expectRefused(() => resolve(options), option, rule, shown)
+  })
+
+  test('options: no object', () => {
+    expectRefused(() => createRegistry(null as never), 'options', /an object/, 'null')
+    expectRefused(() => createRegistry('http://a' as never), 'options', /an object/, '"http://a"')
+  })
+
+  test('tls: a certificate without its key, a key without its certificate, the key of another one', async () => {
+    const { key: other } = await authority.issue()
+    expectRefused(() => resolve({ tls: { cert } }), 'tls.key', /given together with tls.cert/, 'undefined')
+    expectRefused(() => resolve({ tls: { key } }), 'tls.cert', /given together with tls.key/, 'undefined')
+    const run = () => resolve({ tls: { cert, key: other } })
+    expectRefused(run, 'tls.key', /the key of the certificate in tls.cert/, '"the key of another one"')
+  })
+
+  test.each<[object, string, RegExp, string]>([
+    [{ port: 70_000 }, 'port', /a whole number from 1 to 65535/, '70000'],
+    [{ port: 0 }, 'port', /from 1/, '0'],
+    [{ port: -1 }, 'port', /from 1/, '-1'],
+    [{ port: '8000' }, 'port', /a whole number/, '"8000"'],
+    [{ port: undefined }, 'port', /a whole number/, 'undefined'],
+    [{ name: 'a/b' }, 'name', /1 to 253 of \[A-Za-z0-9._-]/, '"a/b"'],
+    [{ name: '' }, 'name', /1 to 253/, '""'],
+    [{ name: '.a' }, 'name', /the first a letter or a digit/, '".a"'],
+    [{ name: 'a\n' }, 'name', /1 to 253/, '"a\\n"'],
+    [{ name: 'x'.repeat(254) }, 'name', /1 to 253/, `"${'x'.repeat(77)}..."`],
+    [{ name: undefined }, 'name', /1 to 253/, 'undefined'],
+    [{ id: 'a/b' }, 'id', /without "\/" and control/, '"a/b"'],
+    [{ id: '' }, 'id', /1 to 253 characters/, '""'],
+    [{ id: 'a\u0007' }, 'id', /control characters/, '"a\\u0007"'],
+    [{ host: '[::1]' }, 'host', /an IP address without brackets/, '"[::1]"'],
+    [{ host: '10.0.0.5:8000' }, 'host', /an IP address without/, '"10.0.0.5:8000"'],
+    [{ host: 'http://a' }, 'host', /a host name/, '"http://a"'],
+    [{ host: 'fe80::1%eth0' }, 'host', /a host name/, '"fe80::1%eth0"'],
+    [{ host: '0.0.0.0' }, 'host', /that others can reach/, '"0.0.0.0"'],
+    [{ host: '::' }, 'host', /that others can reach/, '"::"'],
+    [{ host: '' }, 'host', /an IP address/, '""'],
+    [{ protocol: 'HTTP' }, 'protocol', /such as "http"/, '"HTTP"'],
+    [{ protocol: 'http://' }, 'protocol', /such as "http"/, '"http://"'],
+    [{ version: 1 }, 'version', /a string/, '1'],
+    [{ zone: 1 }, 'zone', /a string/, '1'],
+    [{ weight: 1001 }, 'weight', /a whole number from 0 to 1000/, '1001'],
+    [{ weight: -1 }, 'weight', /from 0/, '-1'],
+    [{ weight: 0.5 }, 'weight', /a whole number/, '0.5'],
+    [{ weight: '10' }, 'weight', /a whole number/, '"10"'],
+    [{ metadata: 'a=b' }, 'metadata', /an object of strings/, '"a=b"'],
+    [{ metadata: ['a'] }, 'metadata', /an object of strings/, '["a"]'],
+    [{ metadata: { since: 7 } }, 'metadata.since', /a string/, '7'],
+  ])('of a service: %o', (more, option, rule, shown) => {
+    expectRefused(() => service(more), option, rule, shown)
+  })
+
+  test('of an update: what is fixed, and what breaks its rule', () => {
+    const { version, zone, weight, metadata } = service()
+    const before = { version, zone, weight, metadata }
+    const patch = (more: object) => () => resolvePatch(before, more)
+    expectRefused(patch({ port: 9 }), 'port', /one of version, zone, weight, metadata in an update/, '9')
+    expectRefused(patch({ weight: 2000 }), 'weight', /from 0 to 1000/, '2000')
+    expect(resolvePatch(before, { weight: undefined as never, zone: 'b' })).toEqual({ ...before, zone: 'b' })
+  })
+})
+
+describe('no message shows a secret', () => {
+  test.each<[string, () => unknown]>([
+    ['a password in a URL', () => resolve({ hosts: 'http://root:s3cret@etcd:2379' })],
+    ['a password in a URL without a scheme', () => resolve({ hosts: 'root:s3cret@etcd:2379' })],
+    ['a password that is no string', () => resolve({ auth: { username: 'u', password: ['s3cret'] } })],
+    ['a login as one string', () => resolve({ auth: 'root:s3cret' })],
+    ['ETCDCTL_USER without a colon', () => resolve({}, { ETCDCTL_USER: 's3cret' })],
+    ['ETCDCTL_USER without a name', () => resolve({}, { ETCDCTL_USER: ':s3cret' })],
+    ['a key that is no PEM', () => resolve({ tls: { cert, key: `s3cret${'x'.repeat(40)}` } })],
+    ['a damaged key', () => resolve({ tls: { cert, key: '-----BEGIN PRIVATE KEY-----\ns3cret' } })],
+    ['a key as a buffer', () => resolve({ tls: { cert, key: Buffer.from('s3cret') } })],
+  ])('%s', (_, run) => {
+    const error = errorOf(run)
+    expect(error.code).toBe('ERR_INVALID_OPTION')
+    for (let link: unknown = error; link !== undefined; link = (link as Error).cause) {
+      expect(
+        Object.getOwnPropertyNames(link).map(name => String(Reflect.get(link as object, name))),
+      ).not.toContain(expect.stringContaining('s3cret'))
+      expect(String((link as Error).stack)).not.toContain('s3cret')
+    }
+  })
+
+  test('but the path of a key that cannot be read is shown, with the reason as cause', () => {
+    const error = errorOf(() => resolve({ tls: { cert, key: '/no/such/client.key' } }))
+    expect(error.message).toContain('"/no/such/client.key"')
+    expect(error.cause).toMatchObject({ code: 'ENOENT' })
+  })
+})
+
+describe('where etcd is', () => {
+  test.each<[string | string[], string[], boolean]>([
+    ['localhost:2379', ['localhost:2379'], false],
+    ['127.0.0.1', ['127.0.0.1:2379'], false],
+    ['http://etcd', ['etcd:2379'], false],
+    ['[::1]:2379', ['[::1]:2379'], false],
+    ['http://[::1]', ['[::1]:2379'], false],
+    ['http://localhost:2379/', ['localhost:2379'], false],
+    ['https://etcd.example.org:443', ['etcd.example.org:443'], true],
+    ['http://a:1, http://b:2 ,c:3', ['a:1', 'b:2', 'c:3'], false],
+    [['http://a:1', ' b:2 '], ['a:1', 'b:2'], false],
+    [['http://a:1', 'a:1', 'http://a:1/'], ['a:1'], false],
+  ])('hosts %j', (hosts, expected, secure) => {
+    expect(resolve({ hosts })).toMatchObject({ hosts: expected, secure })
+  })
+
+  test('no option and no environment: this machine', () => {
+    expect(resolve({})).toMatchObject({ hosts: ['127.0.0.1:2379'], secure: false, auth: undefined })
+  })
+
+  test('an option goes before ETCD_ENDPOINTS, and that before ETCDCTL_ENDPOINTS', () => {
+    const env = { ETCD_ENDPOINTS: 'https://a:1,https://b:2', ETCDCTL_ENDPOINTS: 'c:3' }
+    expect(resolve({ hosts: 'd:4' }, env).hosts).toEqual(['d:4'])
+    expect(resolve({}, env)).toMatchObject({ hosts: ['a:1', 'b:2'], secure: true })
+    expect(resolve({}, { ...env, ETCD_ENDPOINTS: undefined }).hosts).toEqual(['c:3'])
+  })
+
+  test('with certificates a host without a scheme is reached over TLS', () => {
+    expect(resolve({ hosts: 'etcd:2379', tls: {} }).secure).toBe(true)
+    expect(resolve({ hosts: 'etcd:2379' }, { ETCD_CACERT: authority.ca }).secure).toBe(true)
+    expect(resolve({ hosts: 'http://etcd:2379' }, { ETCD_CACERT: authority.ca }).secure).toBe(false)
+  })
+
+  test('an empty variable counts as not set', () => {
+    const names = ['ENDPOINTS', 'USERNAME', 'PASSWORD', 'CACERT', 'CERT', 'KEY'].map(name => `ETCD_${name}`)
+    const env = Object.fromEntries([...names, 'ETCDCTL_ENDPOINTS', 'ETCDCTL_USER'].map(name => [name, '']))
+    expect(resolve({}, env)).toEqual(resolve({}))
+    expect(resolve({}, { ...env, ETCDCTL_ENDPOINTS: 'a:1' }).hosts).toEqual(['a:1'])
+  })
+})
+
+describe('who we are', () => {
+  test('an option goes before ETCD_USERNAME and ETCD_PASSWORD, and those before ETCDCTL_USER', () => {
+    const env = { ETCD_USERNAME: 'a', ETCD_PASSWORD: 'pa', ETCDCTL_USER: 'b:p:b' }
+    const login = (options: object, variables: NodeJS.ProcessEnv) => {
+      const auth = resolve(options, variables).auth
+      return auth && [auth.username, auth.password]
+    }
+    expect(login({ auth: { username: 'c', password: 'pc' } }, env)).toEqual(['c', 'pc'])
+    expect(login({}, env)).toEqual(['a', 'pa'])
+    expect(login({}, { ETCDCTL_USER: 'b:p:b' })).toEqual(['b', 'p:b'])
+    expect(login({}, { ETCD_PASSWORD: 'alone' })).toBeUndefined()
+  })
+
+  test('certificates are PEM text, buffers or paths, of options first and of the environment else', () => {
+    const env = {
+      ETCD_ENDPOINTS: 'https://a:1',
+      ETCD_CACERT: authority.ca,
+      ETCD_CERT: cert,
+      ETCD_KEY: keyFile,
+    }
+    const { tls } = resolve({}, env)
+    expect([tls.ca, tls.cert, tls.key].map(String)).toEqual([authority.ca, cert, key])
+    expect(String(resolve({ tls: { ca: Buffer.from(cert) } }, env).tls.ca)).toBe(cert)
+    expect(resolve({ hosts: 'https://a:1' }).tls.ca).toBeUndefined()
+  })
+
+  test('without TLS no certificate is looked at', () => {
+    expect(resolve({}, { ETCD_ENDPOINTS: 'http://a:1', ETCD_CACERT: '/no/such/ca.pem' }).secure).toBe(false)
+  })
+})
+
+test.each([
+  ['/services', '/services'],
+  ['/services/', '/services'],
+  ['services', 'services'],
+  ['/a/b/', '/a/b'],
+  ['/', ''],
+  ['', ''],
+])('the namespace %j is %j', (namespace, expected) => {
+  expect(resolve({ namespace }).namespace).toBe(expected)
+})
+
+test('an option that is undefined counts as not given', () => {
+  const names = ['hosts', 'auth', 'tls', 'namespace', 'ttl', 'format', 'requestTimeout', 'logger']
+  const absent = Object.fromEntries(names.map(name => [name, undefined]))
+  expect(resolve(absent)).toEqual(resolve({}))
+  expect(resolve(absent)).toMatchObject({ namespace: '/services', ttl: 10, requestTimeout: 3000 })
+  expect(resolve(absent).formats.map(({ name }) => name)).toEqual(['json'])
+  const fields = ['host', 'id', 'protocol', 'version', 'zone', 'weight', 'metadata']
+  expect(service(Object.fromEntries(fields.map(name => [name, undefined])))).toEqual(service())
+  expect(service()).toEqual({
+    name: 'orders',
+    port: 8000,
+    host: undefined,
+    id: undefined,
+    protocol: 'http',
+    version: '',
+    zone: '',
+    weight: 100,
+    metadata: {},
+  })
+})
+
+test('metadata of a caller is copied, and has no prototype', () => {
+  const metadata = { a: 'b' }
+  const resolved = service({ metadata })
+  metadata.a = 'c'
+  expect(resolved.metadata).toEqual({ a: 'b' })
+  expect(Object.getPrototypeOf(resolved.metadata)).toBeNull()
+})
+
+test('a logger of false is silent, and none warns on the console', () => {
+  const { logger } = resolve({})
+  const lines: unknown[] = []
+  const { warn, error, log, info, debug } = console
+  const keep = (line: unknown) => lines.push(line)
+  Object.assign(console, { warn: keep, error: keep, log: keep, info: keep, debug: keep })
+  try {
+    const silent = resolve({ logger: false }).logger
+    for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+      logger[level]({}, level)
+      silent[level]({}, 'never')
+    }
+    logger.warn({ err: new Error('because') }, 'it failed')
+  } finally {
+    Object.assign(console, { warn, error, log, info, debug })
+  }
+  expect(lines).toEqual(['warn', 'error', 'it failed: because'].map(text => `[etcd-register] ${text}`))
+})
