@@ -183,7 +183,8 @@ class Rows implements WatchedKeys {
     const change = new TableChange()
     for (const entry of entries) {
       const previous = before.get(entry.key)
-      const row = previous?.revision === entry.revision ? previous : this.#read(entry, previous?.instance)
+      // Also where the revisions are the same: those of a store that was wiped say nothing.
+      const row = this.#read(entry, previous?.instance)
       this.#rows.set(entry.key, row)
       change.note(previous?.instance, row.instance)
     }
@@ -199,9 +200,8 @@ class Rows implements WatchedKeys {
   apply(events: readonly KeyEvent[]): void {
     const before = new Map<string, ServiceInstance | undefined>()
     for (const event of events) {
-      const previous = this.#rows.get(event.key)?.instance
-      if (!before.has(event.key)) before.set(event.key, previous)
-      if (event.type === 'put') this.#rows.set(event.key, this.#read(event, previous))
+      if (!before.has(event.key)) before.set(event.key, this.#rows.get(event.key)?.instance)
+      if (event.type === 'put') this.#rows.set(event.key, this.#read(event, before.get(event.key)))
       else {
         this.#rows.delete(event.key)
         this.#complained.delete(event.key)

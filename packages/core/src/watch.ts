@@ -1,6 +1,6 @@
 import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
-import type { EtcdRegisterError } from './errors.ts'
+import type { ErrorCode, EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import { type KeyEvent, type KeyValue, keyValueOf, prefixEnd, type WatchedKeys } from './etcd/key-value.ts'
 import type { WatchStream } from './etcd/watch-stream.ts'
@@ -11,17 +11,23 @@ const PAGE_BYTES = 8 * 1024 * 1024
 const FIRST_PAGE = 1000
 const LARGEST_PAGE = 20_000
 
-/** Up to so many keys a table is checked key by key before a watch goes on, beyond it by their count. */
+/** Before a watch goes on so many keys are read again, and all of them are counted. */
 const EXACT_CHECK = 1000
 
 /** A reconcile comes between 5 and 10 minutes after the last one. */
 const RECONCILE = 300_000
+
+/** It comes as soon, in ms, where the member seems to be behind us: perhaps its store was wiped. */
+const RECONCILE_SOON = 1000
 
 export interface WatchCounts {
   relists: number
   reconnects: number
   repairs: number
 }
+
+/** The events that are due are gone, or too much for one message. */
+const LIST_AGAIN: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_COMPACTED', 'ERR_ETCD_REQUEST'])
 
 type Comparison = 'same' | 'gone' | { different: number }
 
@@ -77,7 +83,7 @@ export class RangeWatch {
       try {
         if (resumed && this.#next > 0) {
           this.counts.reconnects += 1
-          if ((await this.#compare(this.#keys.size > EXACT_CHECK)) !== 'same') this.#next = 0
+          if (!(await this.#isOurHistory())) this.#next = 0
         }
         if (this.#next === 0) await this.#list(resumed)
         resumed = true
@@ -86,7 +92,7 @@ export class RangeWatch {
         })
       } catch (error) {
         if (signal.aborted) return
-        if ((error as EtcdRegisterError).code === 'ERR_ETCD_COMPACTED') this.#next = 0
+        if (LIST_AGAIN.has((error as EtcdRegisterError).code)) this.#next = 0
         this.#keys.failed(error as EtcdRegisterError)
       }
       if (attempt >= 0) await sleep(this.#clock, backoff(attempt, this.#clock.random), signal)
@@ -117,12 +123,12 @@ export class RangeWatch {
     }
   }
 
-  async #read(key: Buffer, revision: number, keysOnly: boolean) {
+  async #read(key: Buffer, revision: number, keysOnly: boolean, limit: number = this.#pageSize) {
     try {
       return await this.#connection.range({
         key,
         ...(this.#end && { range_end: this.#end }),
-        limit: this.#pageSize,
+        limit,
         ...(revision > 0 && { revision: String(revision) }),
         keys_only: keysOnly,
       })
@@ -137,22 +143,33 @@ export class RangeWatch {
   }
 
   /**
-   * Whether etcd's history at our revision is the one that we followed. It finds a store that was wiped, restored or
-   * rewound in the meantime; the revision alone does not, if that store has caught up.
+   * Whether etcd's history at our revision is the one that we followed: a store that was wiped, restored or rewound may
+   * have caught up since. Values can differ even where all revisions are the same.
    */
-  async #compare(byCount: boolean): Promise<Comparison> {
+  async #isOurHistory(): Promise<boolean> {
     const at = this.revision
     try {
-      if (byCount) {
-        const request = { key: this.#start, ...(this.#end && { range_end: this.#end }), count_only: true }
-        const { count } = await this.#connection.range({ ...request, revision: String(at) })
-        return Number(count) === this.#keys.size ? 'same' : 'gone'
-      }
-      let different = 0
-      let known = 0
-      const touched = new Set<string>()
-      this.#touched = touched
-      await this.#pages(at, true, page => {
+      const { kvs, count } = await this.#read(this.#start, at, false, Math.min(EXACT_CHECK, this.#pageSize))
+      if (this.#closing.signal.aborted) return true
+      const entries = kvs.map(keyValueOf)
+      const same = ({ key, revision }: KeyValue) => this.#keys.revisionOf(key) === revision
+      if (Number(count) !== this.#keys.size || !entries.every(same)) return false
+      if (entries.length === this.#keys.size) this.#keys.reset(entries, at)
+      return true
+    } catch (error) {
+      if (isGone(error)) return false
+      throw error
+    }
+  }
+
+  /** Every key at our revision, with ours. */
+  async #compare(): Promise<Comparison> {
+    let different = 0
+    let known = 0
+    const touched = new Set<string>()
+    this.#touched = touched
+    try {
+      await this.#pages(this.revision, true, page => {
         for (const { key, revision } of page) {
           if (touched.has(key)) continue
           const ours = this.#keys.revisionOf(key)
@@ -165,8 +182,7 @@ export class RangeWatch {
       different += ours - known
       return different === 0 ? 'same' : { different }
     } catch (error) {
-      const { code } = error as EtcdRegisterError
-      if (code === 'ERR_ETCD_COMPACTED' || code === 'ERR_ETCD_FUTURE_REVISION') return 'gone'
+      if (isGone(error)) return 'gone'
       throw error
     } finally {
       this.#touched = undefined
@@ -179,6 +195,7 @@ export class RangeWatch {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return resolve()
       let stopReconcile = () => {}
+      let createdAt = Number.POSITIVE_INFINITY
       const over = () => {
         stopReconcile()
         signal.removeEventListener('abort', leave)
@@ -188,9 +205,9 @@ export class RangeWatch {
         cancel()
         resolve()
       }
-      const reconcile = () => {
-        stopReconcile = this.#clock.after(RECONCILE * (1 + this.#clock.random()), async () => {
-          const result = await this.#compare(false).catch(() => 'same' as const)
+      const reconcile = (wait = RECONCILE * (1 + this.#clock.random())) => {
+        stopReconcile = this.#clock.after(wait, async () => {
+          const result = await this.#compare().catch(() => 'same' as const)
           if (signal.aborted || stopped) return
           if (result === 'same') return reconcile()
           if (result !== 'gone') this.counts.repairs += result.different
@@ -202,10 +219,11 @@ export class RangeWatch {
       const cancel = this.#stream.watch(
         { key: this.#start, rangeEnd: this.#end, from: this.#next },
         {
-          onCreated: () => {
+          onCreated: revision => {
+            createdAt = this.#clock.now()
             established()
             this.#keys.sync(true, 0)
-            reconcile()
+            reconcile(revision < this.revision ? RECONCILE_SOON : undefined)
           },
           onEvents: changes => this.#deliver(changes),
           onProgress: revision => {
@@ -214,6 +232,8 @@ export class RangeWatch {
           onClosed: (error, silentFor) => {
             stopped = true
             over()
+            // Silent ever since it began: what is due may be too much to come in time. Pages are not.
+            if (error.code === 'ERR_ETCD_STREAM' && silentFor >= this.#clock.now() - createdAt) this.#next = 0
             this.#keys.sync(false, silentFor)
             reject(error)
           },
@@ -230,4 +250,9 @@ export class RangeWatch {
     for (const { key } of this.#touched === undefined ? [] : news) this.#touched!.add(key)
     this.#keys.apply(news)
   }
+}
+
+function isGone(error: unknown): boolean {
+  const { code } = error as EtcdRegisterError
+  return code === 'ERR_ETCD_COMPACTED' || code === 'ERR_ETCD_FUTURE_REVISION'
 }
