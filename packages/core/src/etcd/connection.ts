@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type {
   ILeaseGrantResponse,
   ILeaseKeepAliveRequest,
@@ -68,6 +69,8 @@ export class Connection {
     this.#options = options
     this.#clock = clock
     this.#since = clock.date()
+    // One listener for each request under way: many are no leak.
+    setMaxListeners(0, this.#closing.signal)
   }
 
   range(request: IRangeRequest, options?: CallOptions): Promise<IRangeResponse> {
