@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import {
+  aLink,
+  anEtcd,
+  aRegistry,
+  eventsOf,
+  ORDERS_KEY,
+  orders,
+  untilExactly,
+} from '../support/write-side.ts'
+
+forbidUnhandled()
+
+describe.concurrent('etcd is away when the app starts', () => {
+  it('the app is not delayed, reads one warning for all tries, and is registered when etcd comes', async test => {
+    const etcd = await anEtcd(test)
+    await etcd.kill()
+    const registry = aRegistry(test, etcd)
+
+    const start = performance.now()
+    const registration = registry.register(orders())
+    expect(performance.now() - start).toBeLessThan(50)
+    expect(registration.state).toBe('registering')
+    expect(registration.instance.key).toBe(ORDERS_KEY)
+
+    const events = eventsOf(registration)
+    const failures = new Set<string | undefined>()
+    await until(() => failures.add(registry.status().etcd.lastError?.at).size > 4)
+    expect(registry.warnings).toEqual([expect.stringContaining('cannot be reached')])
+
+    await etcd.restart()
+    await registration.ready()
+    await untilExactly(etcd, [registration])
+    expect(events).toEqual(['registered'])
+    expect(registry.warnings).toHaveLength(1)
+  })
+
+  it('an etcd that accepts connections and never answers is one warning, and no delay', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    link.freeze()
+    const registry = aRegistry(test, link, { requestTimeout: 300 })
+    const registration = registry.register(orders())
+
+    const failures = new Set<string | undefined>()
+    await until(() => failures.add(registry.status().etcd.lastError?.at).size > 4)
+    expect(registry.warnings).toEqual([expect.stringContaining('did not answer')])
+
+    await link.restore()
+    await registration.ready()
+    await untilExactly(etcd, [registration])
+  })
+
+  it('ready() rejects when its signal aborts, and the registration goes on trying', async test => {
+    const etcd = await anEtcd(test)
+    await etcd.kill()
+    const registration = aRegistry(test, etcd).register(orders())
+
+    const impatient = new AbortController()
+    const ready = registration.ready({ signal: impatient.signal })
+    impatient.abort(new Error('enough'))
+    await expect(ready).rejects.toThrow('enough')
+    await expect(registration.ready({ signal: AbortSignal.timeout(100) })).rejects.toThrow(/timeout/)
+    await expect(registration.ready({ signal: AbortSignal.abort() })).rejects.toThrow(/abort/)
+
+    await etcd.restart()
+    await registration.ready()
+    await untilExactly(etcd, [registration])
+  })
+
+  it('ready() rejects when the registration is given up before etcd came', async test => {
+    const etcd = await anEtcd(test)
+    await etcd.kill()
+    const registration = aRegistry(test, etcd).register(orders())
+    const outcome = expect(registration.ready()).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await registration.deregister({ timeout: 200 })
+    await outcome
+    expect(registration.state).toBe('closed')
+
+    await etcd.restart()
+    await untilExactly(etcd, [])
+  })
+
+  it('fifty services that start without etcd are one warning', async test => {
+    const etcd = await anEtcd(test)
+    await etcd.kill()
+    const registry = aRegistry(test, etcd)
+    const registrations = Array.from({ length: 50 }, (_, i) => registry.register(orders({ port: 8000 + i })))
+    const failures = new Set<string | undefined>()
+    await until(() => failures.add(registry.status().etcd.lastError?.at).size > 3)
+    await etcd.restart()
+    await Promise.all(registrations.map(registration => registration.ready()))
+    expect(registry.warnings).toHaveLength(1)
+    await untilExactly(etcd, registrations)
+  })
+})

@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest'
+import { leases } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { aLink, anEtcd, aRegistry, eventsOf, registered, untilExactly } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+/** A test machine may be late by so much; the promise is exact. */
+const SLACK = 300
+
+describe.concurrent('our clock decides when a lease is lost', () => {
+  it.for([2, 4])(
+    'a lease of %i s is lost that long after the last acknowledged keepalive was sent, not later',
+    async (ttl, test) => {
+      const etcd = await anEtcd(test)
+      const link = await aLink(test, etcd)
+      const registry = aRegistry(test, link, { ttl })
+      const registration = await registered(registry)
+      await new Promise(renewed => registration.once('renewed', renewed))
+      const { expiresIn, lastAckAge } = registry.status().lease
+      const expiresAt = performance.now() + expiresIn!
+      expect(expiresIn! + lastAckAge!).toBeCloseTo(ttl * 1000, -1)
+
+      link.freeze()
+      await new Promise(lost => registration.once('lost', lost))
+      const late = performance.now() - expiresAt
+      expect(late).toBeGreaterThan(-5)
+      expect(late).toBeLessThan(SLACK)
+      expect(registry.status().lease).toMatchObject({ state: 'lost', losses: 1 })
+    },
+  )
+
+  it('etcd still has the instance when we declare it lost, so no reader is told of a dead one by us', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 3 })
+    const registration = await registered(registry)
+    link.freeze('down')
+    await new Promise(lost => registration.once('lost', lost))
+    expect(registration.state).toBe('lost')
+    await link.restore()
+    await untilExactly(etcd, [registration])
+  })
+
+  it('it renews each third of the granted TTL, and says so', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { ttl: 3 })
+    const registration = await registered(registry)
+    const [lease] = await leases(etcd)
+    const times: number[] = []
+    registration.on('renewed', renewed => {
+      expect(renewed).toEqual({ id: lease, ttl: 3 })
+      times.push(performance.now())
+    })
+    await until(() => times.length === 5)
+    const gaps = times.slice(1).map((time, i) => time - times[i]!)
+    for (const gap of gaps) expect(Math.abs(gap - 1000)).toBeLessThan(SLACK)
+  })
+
+  it('a longer TTL than the one asked for is the one that counts', async test => {
+    const slow = ['--heartbeat-interval', '200', '--election-timeout', '2000']
+    const etcd = await anEtcd(test, { args: slow })
+    const registry = aRegistry(test, etcd, { ttl: 2 })
+    const registration = await registered(registry)
+    const granted = registry.status().lease.ttl!
+    expect(granted).toBeGreaterThan(2)
+
+    const times: number[] = []
+    registration.on('renewed', ({ ttl }) => {
+      expect(ttl).toBe(granted)
+      times.push(performance.now())
+    })
+    const events = eventsOf(registration)
+    await until(() => times.length === 3)
+    expect(Math.abs(times[2]! - times[1]! - (granted * 1000) / 3)).toBeLessThan(SLACK)
+
+    const { expiresIn } = registry.status().lease
+    const expiresAt = performance.now() + expiresIn!
+    await etcd.freeze()
+    await until(() => registration.state === 'lost')
+    expect(Math.abs(performance.now() - expiresAt)).toBeLessThan(SLACK)
+    etcd.thaw()
+    await untilExactly(etcd, [registration])
+    expect(events).toEqual(['lost lease-expired', 'registered'])
+  })
+})

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest'
+import { hex, leases, row, rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import {
+  anEtcd,
+  aRegistry,
+  eventsOf,
+  ORDERS_KEY,
+  orders,
+  registered,
+  untilExactly,
+} from '../support/write-side.ts'
+
+forbidUnhandled()
+
+describe.concurrent('somebody else touches what is ours', () => {
+  it('a deleted key is back within a second', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const before = await row(etcd)
+    const events = eventsOf(registration)
+
+    const deletedAt = performance.now()
+    await etcd.etcdctl('del', ORDERS_KEY)
+    await until(() => events.includes('registered'))
+    expect(performance.now() - deletedAt).toBeLessThan(1000)
+    const [after] = await untilExactly(etcd, [registration])
+    expect(after).toMatchObject({ lease: before!.lease, value: before!.value, version: 1 })
+    expect(events).toEqual(['lost key-deleted', 'registered'])
+  })
+
+  it('a key deleted again and again is back each time', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const events = eventsOf(registration)
+    for (let i = 0; i < 10; i += 1) await etcd.etcdctl('del', '--prefix', '/services')
+    await untilExactly(etcd, [registration])
+    expect(new Set(events)).toEqual(new Set(['lost key-deleted', 'registered']))
+    expect(await leases(etcd)).toHaveLength(1)
+  })
+
+  it.for([
+    ['under no lease', false],
+    ['under our own lease', true],
+  ] as const)(
+    'a key that an operator overwrote %s is ours again within a second',
+    async ([, keepLease], test) => {
+      const etcd = await anEtcd(test)
+      const registration = await registered(aRegistry(test, etcd))
+      const before = await row(etcd)
+      const events = eventsOf(registration)
+
+      const lease = keepLease ? [`--lease=${hex(before!.lease)}`] : []
+      const writtenAt = performance.now()
+      await etcd.etcdctl('put', ORDERS_KEY, 'nonsense', ...lease)
+      await until(() => events.includes('registered'))
+      expect(performance.now() - writtenAt).toBeLessThan(1000)
+      const [after] = await untilExactly(etcd, [registration])
+      expect(after).toMatchObject({ lease: before!.lease, value: before!.value })
+      expect(events).toEqual(['lost key-overwritten', 'registered'])
+    },
+  )
+
+  it('a key put again with our own value under our own lease is left alone', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const before = await row(etcd)
+    const events = eventsOf(registration)
+    await etcd.etcdctl('put', ORDERS_KEY, before!.value, `--lease=${hex(before!.lease)}`)
+    // The next write is over what was found: two versions, not three.
+    await registration.update({ weight: 7 })
+    expect(await row(etcd)).toMatchObject({ version: 3 })
+    expect(events).toEqual([])
+  })
+
+  it('a revoked lease is one loss and one registration under a new lease', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const three = [8000, 8001, 8002].map(port => registry.register(orders({ port })))
+    await Promise.all(three.map(registration => registration.ready()))
+    const events = three.map(eventsOf)
+    const [old] = await leases(etcd)
+
+    await etcd.etcdctl('lease', 'revoke', hex(old!))
+    await until(() => events.every(seen => seen.includes('registered')))
+    const found = await untilExactly(etcd, three)
+    for (const seen of events) expect(seen).toEqual([expect.stringMatching(/^lost /), 'registered'])
+    for (const { version } of found) expect(version).toBe(1)
+    const live = await leases(etcd)
+    expect(live).toHaveLength(1)
+    expect(live).not.toContain(old)
+    expect(registry.status().lease).toMatchObject({ state: 'held', id: live[0], losses: 1 })
+  })
+
+  it('a compaction of the history goes unnoticed', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const events = eventsOf(registration)
+    for (let i = 0; i < 5; i += 1) await etcd.etcdctl('put', '/elsewhere', String(i))
+    await etcd.compact()
+    await etcd.etcdctl('del', ORDERS_KEY)
+    await until(() => events.includes('registered'))
+    expect((await rows(etcd, '/services')).map(({ key }) => key)).toEqual([ORDERS_KEY])
+    expect(events).toEqual(['lost key-deleted', 'registered'])
+  })
+})
