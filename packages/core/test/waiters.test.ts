@@ -1,0 +1,46 @@
+import { getEventListeners } from 'node:events'
+import { expect, test } from 'vitest'
+import { Waiters } from '../src/waiters.ts'
+
+test('whoever waits looks at once, and again when woken', async () => {
+  const waiters = new Waiters()
+  let looks = 0
+  const waiting = waiters.until(() => {
+    looks += 1
+    return looks === 3
+  })
+  expect(looks).toBe(1)
+  waiters.wake()
+  waiters.wake()
+  await waiting
+  waiters.wake()
+  expect(looks).toBe(3)
+})
+
+test('what the check throws is the rejection of that one only', async () => {
+  const waiters = new Waiters()
+  let over = false
+  const failing = waiters.until(() => {
+    if (over) throw new Error('hopeless')
+    return false
+  })
+  const other = waiters.until(() => over)
+  over = true
+  waiters.wake()
+  await expect(failing).rejects.toThrow('hopeless')
+  await other
+})
+
+test('an abort rejects with its reason, also before the wait began, and leaves no listener', async () => {
+  const waiters = new Waiters()
+  const controller = new AbortController()
+  const waiting = waiters.until(() => false, controller.signal)
+  controller.abort(new Error('enough'))
+  await expect(waiting).rejects.toThrow('enough')
+  await expect(waiters.until(() => true, controller.signal)).rejects.toThrow('enough')
+  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
+
+  const { signal } = new AbortController()
+  await waiters.until(() => true, signal)
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+})
