@@ -1,0 +1,157 @@
+import { describe, expect, it } from 'vitest'
+import { leases, revision, rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import {
+  aLink,
+  anEtcd,
+  aRegistry,
+  eventsOf,
+  ORDERS_KEY,
+  orders,
+  registered,
+  untilExactly,
+} from '../support/write-side.ts'
+
+forbidUnhandled()
+
+/** How long it took, in ms. */
+async function timed(work: Promise<unknown>): Promise<number> {
+  const start = performance.now()
+  await work
+  return performance.now() - start
+}
+
+/** A test machine may be late by so much. */
+const SLACK = 300
+
+describe.concurrent('an instance leaves', () => {
+  it('it announces that it leaves, deletes its key, and with the last one ends the lease', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const events = eventsOf(registration)
+    await registration.deregister()
+    expect(await rows(etcd)).toEqual([])
+    expect(await leases(etcd)).toEqual([])
+    const beforeTheDelete = String((await revision(etcd)) - 1)
+    const last = await etcd.etcdctl('get', ORDERS_KEY, '--print-value-only', '--rev', beforeTheDelete)
+    expect(JSON.parse(last)).toMatchObject({ status: 'leaving' })
+    expect(registration.state).toBe('closed')
+    expect(events).toEqual(['closed'])
+  })
+
+  it('twice is once', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const events = eventsOf(registration)
+    await Promise.all([registration.deregister(), registration.deregister({ timeout: 1 })])
+    const at = await revision(etcd)
+    await registration.deregister()
+    expect(await revision(etcd)).toBe(at)
+    expect(events).toEqual(['closed'])
+    await expect(registration.ready()).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await expect(registration.update({ weight: 1 })).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await untilExactly(etcd, [])
+  })
+
+  it('while its lease is being granted: it ends in time, and leaves neither key nor lease', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 2 })
+    await registry.services()
+    link.freeze('down')
+    const registration = registry.register(orders())
+    await until(async () => (await leases(etcd)).length === 1)
+    expect(await timed(registration.deregister({ timeout: 500 }))).toBeLessThan(500 + SLACK)
+    expect(registration.state).toBe('closed')
+    expect(registry.status().lease.state).toBe('idle')
+    await link.restore()
+    // Not by its end: the answer that comes late is answered with a revocation.
+    await until(async () => (await leases(etcd)).length === 0, { within: 1000 })
+    expect(await rows(etcd)).toEqual([])
+  })
+
+  it('while its key is being written: it ends in time, and leaves neither key nor lease', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 2 })
+    const other = await registered(registry, orders({ port: 8001 }))
+    link.freeze('down')
+    const registration = registry.register(orders())
+    await until(async () => (await rows(etcd)).length === 2)
+    const both = [registration.deregister({ timeout: 500 }), other.deregister({ timeout: 500 })]
+    expect(await timed(Promise.all(both))).toBeLessThan(500 + SLACK)
+    await link.restore()
+    await untilExactly(etcd, [])
+    await until(async () => (await leases(etcd)).length === 0)
+  })
+
+  it('while etcd is frozen: it ends in time, and the end of the lease finishes the work', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd, { ttl: 2 }))
+    await etcd.freeze()
+    expect(await timed(registration.deregister({ timeout: 400 }))).toBeLessThan(400 + SLACK)
+    expect(registration.state).toBe('closed')
+    etcd.thaw()
+    await untilExactly(etcd, [])
+    await until(async () => (await leases(etcd)).length === 0)
+  })
+
+  it('while etcd is gone: it ends in time, and the end of the lease finishes the work', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd, { ttl: 2 }))
+    await etcd.kill()
+    expect(await timed(registration.deregister({ timeout: 400 }))).toBeLessThan(400 + SLACK)
+    await etcd.restart()
+    await untilExactly(etcd, [])
+    await until(async () => (await leases(etcd)).length === 0)
+  })
+
+  it('after it was lost: it ends in time, and does not come back', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { ttl: 2 })
+    const registration = await registered(registry)
+    await etcd.kill()
+    await until(() => registration.state === 'lost')
+    expect(await timed(registration.deregister({ timeout: 400 }))).toBeLessThan(400 + SLACK)
+    await etcd.restart()
+    const again = await registered(registry, orders({ port: 8001 }))
+    await untilExactly(etcd, [again])
+  })
+
+  it.for(['frozen', 'gone'] as const)(
+    'while etcd is %s and others keep the lease: its key goes as soon as etcd is back',
+    async (how, test) => {
+      const etcd = await anEtcd(test)
+      const registry = aRegistry(test, etcd, { ttl: 10, requestTimeout: 500 })
+      const leaving = await registered(registry)
+      const staying = await registered(registry, orders({ port: 8001 }))
+      const events = eventsOf(staying)
+
+      if (how === 'frozen') await etcd.freeze()
+      else await etcd.kill()
+      expect(await timed(leaving.deregister({ timeout: 700 }))).toBeLessThan(700 + SLACK)
+      expect(leaving.state).toBe('closed')
+      if (how === 'frozen') etcd.thaw()
+      else await etcd.restart()
+      await untilExactly(etcd, [staying], { within: 6000 })
+      expect(events).toEqual([])
+      expect(await leases(etcd)).toHaveLength(1)
+    },
+  )
+
+  it('a key that timed out on leaving goes, and the next one with its id waits for that', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { ttl: 10, requestTimeout: 500 })
+    const staying = await registered(registry, orders({ port: 8001 }))
+    const leaving = await registered(registry)
+    await etcd.freeze()
+    await leaving.deregister({ timeout: 300 })
+    const next = registry.register(orders({ version: 'next' }))
+    etcd.thaw()
+    await next.ready()
+    const [found] = await untilExactly(etcd, [next, staying])
+    expect(JSON.parse(found!.value)).toMatchObject({ version: 'next', status: 'up' })
+    expect(found!.version).toBe(1)
+  })
+})

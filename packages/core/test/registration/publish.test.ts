@@ -1,0 +1,156 @@
+import { plainFormat } from '@etcd-register/core'
+import { describe, expect, it } from 'vitest'
+import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { anEtcd, aRegistry, eventsOf, orders, registered, untilExactly } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+describe.concurrent('what is published', () => {
+  it('an update is in etcd when it resolves, under the same lease, and the rest stays', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd), orders({ zone: 'a', metadata: { a: '1' } }))
+    const before = await row(etcd)
+    const events = eventsOf(registration)
+    await registration.update({ weight: 7, metadata: { b: '2' } })
+    const after = await row(etcd)
+    expect(after).toMatchObject({ lease: before!.lease, version: 2 })
+    expect(JSON.parse(after!.value)).toEqual({
+      ...JSON.parse(before!.value),
+      weight: 7,
+      metadata: { b: '2' },
+    })
+    expect(registration.instance).toMatchObject({ weight: 7, zone: 'a', metadata: { b: '2' } })
+    expect(events).toEqual([])
+  })
+
+  it('many updates at once end with the last one, in few writes', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    await Promise.all(Array.from({ length: 100 }, (_, weight) => registration.update({ weight })))
+    const found = await row(etcd)
+    expect(JSON.parse(found!.value).weight).toBe(99)
+    expect(found!.version).toBeLessThan(5)
+  })
+
+  it('an update that is too large is refused, and what was there stays', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const before = await row(etcd)
+    const big = { metadata: { big: 'x'.repeat(70_000) } }
+    await expect(registration.update(big)).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION' })
+    await expect(registration.update({ weight: -1 })).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION' })
+    await expect(registration.update({ port: 1 } as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_OPTION',
+    })
+    expect(await row(etcd)).toEqual(before)
+    expect(registration.instance.metadata).toEqual({})
+    await registration.update({ weight: 2 })
+    expect(JSON.parse((await row(etcd))!.value)).toMatchObject({ weight: 2, metadata: {} })
+  })
+
+  it('an instance that is suspended says so in etcd until it resumes', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const states: string[] = []
+    registration.on('state', state => states.push(state))
+    const status = async () => JSON.parse((await row(etcd))!.value).status
+    await registration.suspend()
+    expect(await status()).toBe('suspended')
+    expect(registration.state).toBe('suspended')
+    await registration.update({ weight: 3 })
+    expect(await status()).toBe('suspended')
+    await registration.resume()
+    expect(await status()).toBe('up')
+    expect(states).toEqual(['suspended', 'registered'])
+    await untilExactly(etcd, [registration])
+  })
+
+  it('an instance stays suspended over the loss of its lease', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    await registration.suspend()
+    const states: string[] = []
+    registration.on('state', state => states.push(state))
+    await etcd.restart({ wipe: true })
+    await until(() => states.at(-1) === 'suspended')
+    expect(states).toEqual(['lost', 'suspended'])
+    expect(JSON.parse((await row(etcd))!.value).status).toBe('suspended')
+    await registration.deregister()
+    expect(await rows(etcd)).toEqual([])
+  })
+
+  it('an instance can be registered as suspended, and resume later', async test => {
+    const etcd = await anEtcd(test)
+    const registration = aRegistry(test, etcd).register(orders())
+    await registration.suspend()
+    expect(JSON.parse((await row(etcd))!.value).status).toBe('suspended')
+    await registration.resume()
+    await untilExactly(etcd, [registration])
+  })
+
+  it('where the format has no status, suspending takes the key out and resuming brings it back', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: plainFormat({ singleKey: true }) })
+    const registration = await registered(registry)
+    const found = await untilExactly(etcd, [registration])
+    expect(found).toMatchObject([{ key: '/services/orders', value: '192.0.2.1:8000' }])
+    const events = eventsOf(registration)
+    await registration.suspend()
+    expect(await rows(etcd)).toEqual([])
+    expect(await leases(etcd)).toHaveLength(1)
+    expect(registration.state).toBe('suspended')
+    await registration.resume()
+    expect(await untilExactly(etcd, [registration])).toMatchObject([{ version: 1, lease: found[0]!.lease }])
+    expect(events).toEqual(['registered'])
+
+    // The guard is on again.
+    await etcd.etcdctl('del', '/services/orders')
+    await until(() => events.at(-1) === 'registered' && events.length === 3)
+    await untilExactly(etcd, [registration])
+    await registration.suspend()
+    await registration.deregister()
+    expect(await rows(etcd)).toEqual([])
+    expect(await leases(etcd)).toEqual([])
+  })
+
+  it('an id that another process took while we were suspended stays with it', async test => {
+    const etcd = await anEtcd(test)
+    const plain = { format: 'plain' } as const
+    const registration = await registered(aRegistry(test, etcd, plain))
+    await registration.suspend()
+    const other = await registered(aRegistry(test, etcd, plain))
+    const found = await untilExactly(etcd, [other])
+    await expect(registration.resume()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect(registration.state).toBe('conflict')
+    expect(await untilExactly(etcd, [other])).toEqual(found)
+    await other.deregister()
+    await untilExactly(etcd, [registration])
+  })
+
+  it('several formats are written in one transaction and leave together', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ['json', plainFormat({ singleKey: true })] })
+    const registration = registry.register(orders())
+    await registration.ready()
+    const [single, json] = await rows(etcd)
+    expect(single).toMatchObject({ key: '/services/orders', value: '192.0.2.1:8000', version: 1 })
+    expect(json).toMatchObject({ key: registration.instance.key, version: 1, lease: single!.lease })
+    expect(json!.modRevision).toBe(single!.modRevision)
+
+    await registration.suspend()
+    expect(await rows(etcd)).toMatchObject([{ key: json!.key, modRevision: await revision(etcd) }])
+    await registration.resume()
+    const again = await rows(etcd)
+    expect(again.map(({ key }) => key)).toEqual([single!.key, json!.key])
+    expect(new Set(again.map(({ modRevision }) => modRevision)).size).toBe(1)
+
+    const events = eventsOf(registration)
+    await etcd.etcdctl('del', single!.key)
+    await until(() => events.includes('registered'))
+    expect(await rows(etcd)).toHaveLength(2)
+    await registration.deregister()
+    expect(await rows(etcd)).toEqual([])
+  })
+})

@@ -1,0 +1,188 @@
+import { describe, expect, it } from 'vitest'
+import { row, rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import {
+  aLink,
+  anEtcd,
+  aRegistry,
+  type Cleanup,
+  eventsOf,
+  orders,
+  registered,
+  statusOf,
+  untilExactly,
+} from '../support/write-side.ts'
+
+forbidUnhandled()
+
+/** Two processes' registries, both with the same instance; the older one was there first. */
+async function anOlderAndANewer(test: Cleanup, ttl = 3) {
+  const etcd = await anEtcd(test)
+  const olderRegistry = aRegistry(test, etcd, { ttl })
+  const link = await aLink(test, etcd)
+  const newerRegistry = aRegistry(test, link, { ttl })
+  const older = await registered(olderRegistry, orders({ version: 'older' }))
+  const events = eventsOf(older)
+  const newer = await registered(newerRegistry, orders({ version: 'newer' }))
+  await until(() => older.state === 'conflict')
+  return { etcd, link, older, newer, events, olderRegistry, newerRegistry }
+}
+
+const versionIn = (found: { value: string } | undefined) => JSON.parse(found!.value).version
+
+describe.concurrent('two processes with one id', () => {
+  it('the newer one wins, the older one says so once, and they never fight', async test => {
+    const { etcd, older, newer, events, olderRegistry, newerRegistry } = await anOlderAndANewer(test)
+    const [found] = await untilExactly(etcd, [newer])
+    expect(versionIn(found)).toBe('newer')
+    expect(events).toEqual(['conflict'])
+    expect(olderRegistry.warnings).toEqual([expect.stringContaining('another process registered under')])
+    expect(statusOf(olderRegistry, older).state).toBe('conflict')
+
+    // Both live on, renew, and nobody writes.
+    let renewals = 0
+    newer.on('renewed', () => {
+      renewals += 1
+    })
+    older.on('renewed', () => {
+      renewals += 1
+    })
+    await until(() => renewals >= 6)
+    expect(await rows(etcd)).toEqual([found])
+    expect(events).toEqual(['conflict'])
+    expect(olderRegistry.warnings).toHaveLength(1)
+    expect(newerRegistry.warnings).toEqual([])
+  })
+
+  it('an update of the older one is refused and not written', async test => {
+    const { etcd, older, newer } = await anOlderAndANewer(test)
+    const [found] = await untilExactly(etcd, [newer])
+    await expect(older.update({ weight: 1 })).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await expect(older.suspend()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await newer.update({ weight: 2 })
+    const after = await row(etcd)
+    expect(after).toMatchObject({ version: found!.version + 1 })
+    expect(JSON.parse(after!.value)).toMatchObject({ version: 'newer', weight: 2, status: 'up' })
+    expect(older.state).toBe('conflict')
+  })
+
+  it('the older one leaves without taking the key of the newer one with it', async test => {
+    const { etcd, older, newer, events, olderRegistry } = await anOlderAndANewer(test)
+    const found = await untilExactly(etcd, [newer])
+    await older.deregister()
+    expect(older.state).toBe('closed')
+    expect(await rows(etcd)).toEqual(found)
+    await olderRegistry.close()
+    expect(await untilExactly(etcd, [newer])).toEqual(found)
+    expect(events).toEqual(['conflict', 'closed'])
+  })
+
+  it('the older one comes back when the newer one leaves', async test => {
+    const { etcd, older, newer, events } = await anOlderAndANewer(test)
+    await older.update({ weight: 5 }).catch(() => {})
+    await newer.deregister()
+    const [found] = await untilExactly(etcd, [older])
+    expect(JSON.parse(found!.value)).toMatchObject({ version: 'older', weight: 5 })
+    expect(events).toEqual(['conflict', 'registered'])
+  })
+
+  it('the older one comes back when the newer one crashes', async test => {
+    const { etcd, link, older, newer, newerRegistry } = await anOlderAndANewer(test, 2)
+    await link.cut()
+    await untilExactly(etcd, [older])
+    // And when the link of the newer one is mended, it is the one that stays out.
+    await link.restore()
+    await until(() => newer.state === 'conflict')
+    const [found] = await untilExactly(etcd, [older])
+    expect(versionIn(found)).toBe('older')
+    expect(newerRegistry.warnings.filter(text => text.includes('another process'))).toHaveLength(1)
+  })
+
+  it('when etcd loses its data, one of the two has the key and the other stays out', async test => {
+    const { etcd, older, newer } = await anOlderAndANewer(test)
+    await etcd.restart({ wipe: true })
+    const states = () => [older.state, newer.state].sort().join()
+    await until(() => states() === 'conflict,registered')
+    const winner = older.state === 'registered' ? older : newer
+    const found = await untilExactly(etcd, [winner])
+    await new Promise(renewed => winner.once('renewed', renewed))
+    expect(await rows(etcd)).toEqual(found)
+    expect(states()).toBe('conflict,registered')
+  })
+
+  it('a stalled process that was replaced leaves its replacement alone', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const stalled = await registered(aRegistry(test, link, { ttl: 2, requestTimeout: 500 }))
+    link.freeze()
+    await until(async () => (await rows(etcd)).length === 0)
+    const replacement = await registered(aRegistry(test, etcd, { ttl: 3 }), orders({ version: 'new' }))
+    const found = await untilExactly(etcd, [replacement])
+
+    const left = stalled.deregister({ timeout: 5000 })
+    await link.restore()
+    await left
+    expect(stalled.state).toBe('closed')
+    expect(await untilExactly(etcd, [replacement])).toEqual(found)
+  })
+
+  it('a process that starts again before its old lease ended has the key, also after that', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    await registered(aRegistry(test, link, { ttl: 2 }), orders({ version: 'before' }))
+    await link.cut()
+    const again = await registered(aRegistry(test, etcd, { ttl: 2 }), orders({ version: 'after' }))
+    const [found] = await untilExactly(etcd, [again])
+    expect(found!.version).toBe(2)
+    await until(async () => (await etcd.etcdctl('lease', 'list')).startsWith('found 1 '))
+    expect(await untilExactly(etcd, [again])).toEqual([found])
+  })
+})
+
+describe.concurrent('two registrations with one id in one registry', () => {
+  it('the second is refused, and has the key after the first left', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const first = await registered(registry, orders({ version: 'first' }))
+    const events = eventsOf(first)
+    const second = registry.register(orders({ version: 'second' }))
+    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect(second.state).toBe('registering')
+    expect(versionIn(await row(etcd))).toBe('first')
+    expect(registry.warnings).toEqual([expect.stringContaining('has a registration under')])
+    expect(events).toEqual([])
+
+    await first.deregister()
+    const [found] = await untilExactly(etcd, [second])
+    expect(versionIn(found)).toBe('second')
+    expect(registry.warnings).toHaveLength(1)
+    await second.deregister()
+    await untilExactly(etcd, [])
+  })
+
+  it('the second can leave while it waits for the first', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const first = await registered(registry)
+    const found = await untilExactly(etcd, [first])
+    const second = registry.register(orders())
+    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await second.deregister()
+    expect(await untilExactly(etcd, [first])).toEqual(found)
+  })
+
+  it('leaving and coming again at once, many times, ends with the last one', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const other = await registered(registry, orders({ name: 'other' }))
+    let last = await registered(registry)
+    for (let i = 0; i < 5; i += 1) {
+      void last.deregister()
+      last = registry.register(orders({ weight: i }))
+    }
+    await last.ready()
+    const found = await untilExactly(etcd, [last, other])
+    expect(JSON.parse(found[0]!.value).weight).toBe(4)
+  })
+})
