@@ -15,6 +15,29 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorCode])[] = [
   [/permission denied/, 'ERR_ETCD_PERMISSION'],
   [/database space exceeded/, 'ERR_ETCD_NO_SPACE'],
   [/request is too large|message larger than max/, 'ERR_ETCD_REQUEST'],
+  // So it looks, too, where a proxy has nobody behind it.
+  [/before secure TLS connection was established/, 'ERR_ETCD_UNAVAILABLE'],
+]
+
+/** What mends a secure connection; `undefined` stands for all else. */
+const TLS_ADVICE: readonly (readonly [RegExp | undefined, string])[] = [
+  [
+    /altname/i,
+    'Its certificate is for other hosts: name one of them in "hosts", or give etcd a certificate for this one.',
+  ],
+  [
+    /\balert\b/,
+    'It takes no client without a certificate that it trusts: check tls.cert and tls.key (ETCD_CERT, ETCD_KEY).',
+  ],
+  [/expired|not yet valid/, 'Renew the certificate of etcd, if the clock of this machine is right.'],
+  [
+    /self.signed|unable to (?:verify|get)/,
+    'Give the authority that signed the certificate of etcd as tls.ca (ETCD_CACERT).',
+  ],
+  [
+    undefined,
+    'Check https:// in "hosts", and tls.ca, tls.cert and tls.key (ETCD_CACERT, ETCD_CERT, ETCD_KEY).',
+  ],
 ]
 
 /** By gRPC status: https://grpc.io/docs/guides/status-codes/ */
@@ -44,15 +67,24 @@ export function etcdError(cause: unknown, context: ErrorContext): EtcdRegisterEr
   const text = cause instanceof Error ? cause.message : String(cause)
   const status = Number(/^(?:\w+: )?(\d+) [A-Z_]+:/.exec(text)?.[1] ?? 14)
   const code = codeOf(text, status)
-  const detail = text
-    .replace(/^(?:\w+: )?\d+ [A-Z_]+: /, '')
-    .replace(/^etcdserver: /, '')
-    .replace(/^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: $/, '$1')
+  const detail = detailOf(text)
   return new EtcdRegisterError(
     code,
     `${explain(code, context)} (${detail})${advice(code, context, detail)}`,
     { cause },
   )
+}
+
+/** Without what gRPC, Node, OpenSSL and etcd put around it. */
+function detailOf(text: string): string {
+  return text
+    .replace(/^(?:\w+: )?\d+ [A-Z_]+: /, '')
+    .replace(/^etcdserver: /, '')
+    .replace(/^No connection established\. Last error: (.*?)\.? Resolution note: .*$/s, '$1')
+    .replace(/\s*\(\d{4}-\d\d-\d\dT[^)]*\)$/, '')
+    .replace(/^Error(?: \[\w+\])?: /, '')
+    .replace(/^(?:.* )?\w+:error:\w+:[^:]*:\w*:([^:]+):.*$/s, '$1')
+    .replace(/[\s:]+$/, '')
 }
 
 function codeOf(text: string, status: number): ErrorCode {
@@ -81,9 +113,12 @@ function advice(code: ErrorCode, { username }: ErrorContext, detail: string): st
   const who = username === undefined ? 'no user' : `user "${username}"`
   switch (code) {
     case 'ERR_ETCD_UNAVAILABLE':
+      if (/^Failed to connect|before secure TLS/.test(detail)) {
+        return '. It ends connections at once: is it etcd, and does "hosts" say https:// where etcd speaks TLS, and only there?'
+      }
       return '. Is it running there, and is the address in "hosts" or ETCD_ENDPOINTS right?'
     case 'ERR_ETCD_TLS':
-      return '. Check https:// in "hosts", and tls.ca, tls.cert and tls.key (ETCD_CACERT, ETCD_CERT, ETCD_KEY).'
+      return `. ${TLS_ADVICE.find(([pattern]) => pattern?.test(detail) ?? true)![1]}`
     case 'ERR_ETCD_AUTH':
       if (detail.includes('not enabled'))
         return `. It has no authentication; leave out "auth" (ETCD_USERNAME, ETCDCTL_USER).`

@@ -1,0 +1,198 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RegistryOptions } from '@etcd-register/core'
+import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { impatientRegistry } from './impatient-registry.ts'
+
+forbidUnhandled()
+
+let plain: EtcdMember
+let secure: EtcdMember
+let mutual: EtcdMember
+let expired: EtcdMember
+let elsewhere: EtcdMember
+let folder: string
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'tls-'))
+  ;[plain, secure, mutual, expired, elsewhere] = await Promise.all([
+    startEtcdBinary(),
+    startEtcdBinary({ tls: true }),
+    startEtcdBinary({ tls: { clientCerts: true } }),
+    startEtcdBinary({ tls: { server: { expired: true } } }),
+    startEtcdBinary({ tls: { server: { hosts: ['elsewhere.test'] } } }),
+  ])
+})
+
+afterAll(async () => {
+  rmSync(folder, { recursive: true })
+  await Promise.all([plain, secure, mutual, expired, elsewhere].map(etcd => etcd?.stop()))
+})
+
+const service = { port: 8000, host: '192.0.2.1' }
+
+/** By its name, so that Node does not complain of an address as the name of a TLS server. */
+const byName = (etcd: EtcdMember) => etcd.endpoint.replace('127.0.0.1', 'localhost')
+const ca = (etcd: EtcdMember) => ({ ca: etcd.tls!.ca })
+
+function file(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+describe.concurrent('a registry registers and discovers', () => {
+  async function works(name: string, options: RegistryOptions, env: NodeJS.ProcessEnv = {}) {
+    const { registry, warnings } = impatientRegistry(options, env)
+    try {
+      const registration = registry.register({ name, ...service })
+      const discovery = registry.discover(name)
+      await registration.ready()
+      await until(() => discovery.instances.length === 1)
+      expect(discovery.instances[0]).toMatchObject({ host: '192.0.2.1' })
+      expect(warnings).toEqual([])
+    } finally {
+      await registry.close()
+    }
+  }
+
+  test('over TLS, with the authority as text', () =>
+    works('text', { hosts: byName(secure), tls: ca(secure) }))
+
+  test('over TLS, with the authority as a file that the environment names', () => {
+    const env = { ETCD_ENDPOINTS: byName(secure), ETCD_CACERT: file('secure.pem', secure.tls!.ca) }
+    return works('environment', {}, env)
+  })
+
+  test('with a certificate of its own, as files', () => {
+    const { ca, cert, key } = mutual.tls!
+    const tls = { ca: file('ca.pem', ca), cert: file('client.pem', cert), key: file('client.key', key) }
+    return works('files', { hosts: byName(mutual).replace('https://', ''), tls })
+  })
+
+  test('with a certificate of its own, of the environment', () => {
+    const { ca, cert, key } = mutual.tls!
+    const env = { ETCD_ENDPOINTS: byName(mutual), ETCD_CACERT: ca, ETCD_CERT: cert, ETCD_KEY: key }
+    return works('mutual-environment', {}, env)
+  })
+})
+
+describe.concurrent('a fault of certificates is one error with the fix in it, and one warning', () => {
+  test.each<[string, () => Promise<RegistryOptions> | RegistryOptions, RegExp]>([
+    [
+      'etcd of another authority',
+      () => ({ hosts: byName(secure), tls: ca(mutual) }),
+      /\(unable to verify the first certificate\)\. Give the authority .* as tls\.ca \(ETCD_CACERT\)\.$/,
+    ],
+    [
+      'no authority given',
+      () => ({ hosts: byName(secure) }),
+      /\(unable to verify the first certificate\)\. Give the authority .* as tls\.ca \(ETCD_CACERT\)\.$/,
+    ],
+    [
+      'an expired certificate',
+      () => ({ hosts: byName(expired), tls: ca(expired) }),
+      /\(certificate has expired\)\. Renew the certificate of etcd/,
+    ],
+    [
+      'a certificate for another host',
+      () => ({ hosts: byName(elsewhere), tls: ca(elsewhere) }),
+      /\(Hostname\/IP does not match .*elsewhere\.test\)\. Its certificate is for other hosts: name one of them in "hosts"/,
+    ],
+    [
+      'no certificate of ours',
+      () => ({ hosts: byName(mutual), tls: ca(mutual) }),
+      /\([a-z0-9 ]*(?:bad certificate|certificate required)\)\. It takes no client without .* tls\.cert and tls\.key/,
+    ],
+    [
+      'an expired certificate of ours',
+      async () => {
+        const certificate = await mutual.authority!.issue({ expired: true })
+        return { hosts: byName(mutual), tls: { ...ca(mutual), ...certificate } }
+      },
+      /\([a-z0-9 ]*(?:bad certificate|certificate expired)\)\. It takes no client without/,
+    ],
+    [
+      'a certificate of ours by a stranger',
+      async () => {
+        const certificate = await (await createCertificateAuthority()).issue()
+        return { hosts: byName(mutual), tls: { ...ca(mutual), ...certificate } }
+      },
+      /\([a-z0-9 ]*(?:bad certificate|unknown ca)\)\. It takes no client without/,
+    ],
+  ])('%s', async (_, options, expected) => {
+    const { registry, warnings, tries } = impatientRegistry(await options())
+    try {
+      const begun = performance.now()
+      const signal = AbortSignal.timeout(5000)
+      const [registering, discovering] = await Promise.all(
+        [registry.register({ name: 'orders', ...service }), registry.discover('orders')].map(it =>
+          it.ready({ signal }).then(
+            () => undefined,
+            error => error,
+          ),
+        ),
+      )
+      expect(performance.now() - begun).toBeLessThan(5000)
+      expect(registering).toMatchObject({ code: 'ERR_ETCD_TLS', retryable: false })
+      expect(registering.message).toMatch(expected)
+      expect(registering.message).toMatch(/^No secure connection to etcd at localhost:\d+ \(/)
+      expect(discovering).toMatchObject({ code: 'ERR_ETCD_TLS' })
+      const before = tries()
+      await until(() => tries() - before > 4)
+      expect(warnings).toEqual([`${registering.message} Trying on.`])
+      expect(registry.status()).toMatchObject({
+        etcd: { connection: 'down', lastError: { code: 'ERR_ETCD_TLS' } },
+        registrations: [{ state: 'registering', lastError: { code: 'ERR_ETCD_TLS' } }],
+        watches: [{ stale: true, lastError: { code: 'ERR_ETCD_TLS' } }],
+      })
+    } finally {
+      await registry.close()
+    }
+  })
+
+  // A proxy with nobody behind it looks the same, so that waiting can help.
+  test.each([
+    ['plain text to an etcd with TLS', () => ({ hosts: byName(secure).replace('https', 'http') })],
+    ['TLS to an etcd without', () => ({ hosts: byName(plain).replace('http', 'https') })],
+  ])('%s is told as one warning with the fix in it, and tried on', async (_, options) => {
+    const { registry, warnings, tries } = impatientRegistry(options())
+    try {
+      const registration = registry.register({ name: 'orders', ...service })
+      await until(() => tries() > 4)
+      expect(warnings).toEqual([
+        expect.stringMatching(
+          /does "hosts" say https:\/\/ where etcd speaks TLS, and only there\? Trying on\.$/,
+        ),
+      ])
+      const { lastError } = registry.status().etcd
+      expect(lastError).toMatchObject({ code: 'ERR_ETCD_UNAVAILABLE' })
+      expect(registration.state).toBe('registering')
+      const begun = performance.now()
+      await registry.close()
+      expect(performance.now() - begun).toBeLessThan(3500)
+    } finally {
+      await registry.close()
+    }
+  })
+})
+
+test('once etcd has a good certificate, a registration that failed for its old one is on the roll', async () => {
+  const { registry } = impatientRegistry({ hosts: byName(secure), tls: ca(secure) })
+  try {
+    await secure.kill()
+    const stranger = await startEtcdBinary({ port: secure.port, tls: true })
+    const registration = registry.register({ name: 'patient', ...service })
+    await expect(registration.ready()).rejects.toMatchObject({ code: 'ERR_ETCD_TLS' })
+    await stranger.stop()
+    await secure.restart()
+    await until(() => registration.state === 'registered')
+    await registration.ready()
+  } finally {
+    await registry.close()
+  }
+})
