@@ -164,22 +164,18 @@ export class RangeWatch {
 
   /** Every key at our revision, with ours. */
   async #compare(): Promise<Comparison> {
-    let different = 0
-    let known = 0
     const touched = new Set<string>()
     this.#touched = touched
     try {
-      await this.#pages(this.revision, true, page => {
-        for (const { key, revision } of page) {
-          if (touched.has(key)) continue
-          const ours = this.#keys.revisionOf(key)
-          if (ours !== undefined) known += 1
-          if (ours !== revision) different += 1
-        }
-      })
-      const ours =
-        this.#keys.size - [...touched].filter(key => this.#keys.revisionOf(key) !== undefined).length
-      different += ours - known
+      const found: KeyValue[] = []
+      await this.#pages(this.revision, true, page => found.push(...page))
+      // Looked at when all is read: a key can be touched after its page came.
+      const theirs = found.filter(({ key }) => !touched.has(key))
+      const known = theirs.filter(({ key }) => this.#keys.revisionOf(key) !== undefined).length
+      const same = theirs.filter(({ key, revision }) => this.#keys.revisionOf(key) === revision).length
+      const held = [...touched].filter(key => this.#keys.revisionOf(key) !== undefined).length
+      const unknown = this.#keys.size - held - known
+      const different = theirs.length - same + unknown
       return different === 0 ? 'same' : { different }
     } catch (error) {
       if (isGone(error)) return 'gone'
