@@ -26,7 +26,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
   readonly #waiters = new Waiters()
   /** What the two lists below were made from. */
   #seen: readonly ServiceInstance[] | undefined
-  #instances: readonly ServiceInstance[] = []
+  #instances: readonly ServiceInstance[] = Object.freeze([])
   #candidates: readonly ServiceInstance[] | undefined
   #announced = false
   #closed = false
@@ -40,7 +40,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     if (zone !== undefined && typeof zone !== 'string') throw invalidOption('zone', 'a string', zone)
     this.name = source.name
     this.#source = source
-    this.#filter = filter
+    this.#filter = filter && guarded(filter, source.name, logger)
     this.#zone = zone
     this.#balancer = resolveBalancer(balancer)
     this.#unsubscribe = source.table.subscribe({
@@ -68,8 +68,10 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     const all = this.#source.table.instances
     if (this.#seen === all) return this.#instances
     this.#seen = all
+    const passed = this.#filter === undefined ? all : all.filter(this.#filter)
+    if (this.#filter !== undefined && sameMembers(passed, this.#instances)) return this.#instances
     this.#candidates = undefined
-    this.#instances = this.#filter === undefined ? all : Object.freeze(all.filter(this.#filter))
+    this.#instances = Object.freeze(passed)
     return this.#instances
   }
 
@@ -158,5 +160,24 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
 
   #throwIfClosed(): void {
     if (this.#closed) throw new EtcdRegisterError('ERR_CLOSED', `The discovery of "${this.name}" is closed.`)
+  }
+}
+
+function sameMembers(a: readonly ServiceInstance[], b: readonly ServiceInstance[]): boolean {
+  return a.length === b.length && a.every((instance, i) => instance === b[i])
+}
+
+/** A filter that throws lets nobody pass; it must not stop the events of others. */
+function guarded(filter: NonNullable<DiscoverOptions['filter']>, name: string, logger: Logger) {
+  return (instance: ServiceInstance): boolean => {
+    try {
+      return filter(instance)
+    } catch (err) {
+      logger.error(
+        { err, service: name, key: instance.key },
+        `the filter of the discovery of "${name}" threw`,
+      )
+      return false
+    }
   }
 }
