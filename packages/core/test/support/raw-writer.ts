@@ -19,12 +19,13 @@ export type Operation = { put: string; value: string } | { del: string }
 /** Writes keys of any content as fast as etcd takes them. */
 export class RawWriter {
   readonly #client: Client
+  #timeout = 10_000
 
   constructor(endpoint: string, auth?: { username: string; password: string }) {
     this.#client = new Client({
       hosts: endpoint,
       ...(auth && { auth }),
-      defaultCallOptions: () => ({ deadline: Date.now() + 10_000 }),
+      defaultCallOptions: () => ({ deadline: Date.now() + this.#timeout }),
       faultHandling: { global: passThrough, host: () => passThrough },
     })
   }
@@ -42,6 +43,18 @@ export class RawWriter {
 
   put(key: string, value: string): Promise<number> {
     return this.write([{ put: key, value }])
+  }
+
+  /** Puts again and again until it is done, for where etcd has no leader or is away. */
+  async insist(key: string, value: string): Promise<number> {
+    this.#timeout = 500
+    for (;;) {
+      try {
+        return await this.put(key, value)
+      } catch {
+        // once more
+      }
+    }
   }
 
   del(key: string): Promise<number> {

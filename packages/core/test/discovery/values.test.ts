@@ -1,0 +1,155 @@
+import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expectConverged } from '../support/oracle.ts'
+import { valueFor } from '../support/raw-writer.ts'
+import { discover, keepLog, nextEvent, openRegistry, openWriter, reached } from '../support/read-side.ts'
+
+let etcd: EtcdMember
+
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+afterAll(() => etcd.stop())
+
+const fields = (changed: object) => valueFor('web', 'x', changed)
+const endpoints = (...list: unknown[]) => fields({ endpoints: list })
+const metadata = (json: string) => fields({}).replace('"metadata":{}', `"metadata":${json}`)
+
+const bad: Record<string, string> = {
+  'an empty value': '',
+  'text that is not JSON': '10.0.0.5:8000',
+  'half a JSON object': fields({}).slice(0, -10),
+  'JSON of another kind': '[1, 2]',
+  'the JSON null': 'null',
+  'brackets 60,000 deep': '['.repeat(60_000),
+  'the name of another service': valueFor('other', 'x'),
+  'an id that is a number': fields({ id: 7 }),
+  'an id with a line break': fields({ id: 'x\ny' }),
+  'no id': fields({ id: undefined }),
+  'a version that is a number': fields({ version: 2 }),
+  'a status nobody knows': fields({ status: 'down' }),
+  'a weight that is text': fields({ weight: '5' }),
+  'a weight below 0': fields({ weight: -1 }),
+  'a weight over 1000': fields({ weight: 1001 }),
+  'half a weight': fields({ weight: 1.5 }),
+  'metadata that is a list': fields({ metadata: ['a'] }),
+  'metadata with an object in it': fields({ metadata: { a: {} } }),
+  'metadata with an object as __proto__': metadata('{"__proto__":{"polluted":"yes"}}'),
+  'metadata with an object as constructor': metadata('{"constructor":{"prototype":{"polluted":"yes"}}}'),
+  'no endpoints': endpoints(),
+  'endpoints that are text': fields({ endpoints: 'http://10.0.0.5:8000' }),
+  'an endpoint without a port': endpoints('http://10.0.0.5'),
+  'an endpoint at port 0': endpoints('http://10.0.0.5:0'),
+  'an endpoint beyond the last port': endpoints('http://10.0.0.5:65536'),
+  'an endpoint with a password': endpoints('http://user:secret@10.0.0.5:80'),
+  'an endpoint with half an IPv6 address': endpoints('http://[::1:80'),
+  'an endpoint that is a script': endpoints('javascript:alert(1)'),
+  'a good endpoint and a bad one': endpoints('http://10.0.0.5:80', 'nowhere'),
+  'a value of 1 MB': fields({ metadata: { note: 'x'.repeat(1024 * 1024) } }),
+}
+
+test('each bad value among good ones is skipped with one warning, and the others are served', async t => {
+  const logger = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/bad', logger })
+  const writer = openWriter(t, etcd.endpoint)
+  const keyOf = (i: number) => `/bad/web/bad${i}`
+  const kinds = Object.entries(bad)
+  const half = kinds.length / 2
+  for (const [i, [, value]] of kinds.slice(0, half).entries()) await writer.put(keyOf(i), value)
+  await writer.put('/bad/web/good', valueFor('web', 'good'))
+  const { discovery } = await discover(registry, 'web')
+  for (const [i, [, value]] of kinds.entries()) if (i >= half) await writer.put(keyOf(i), value)
+  await reached(discovery, await writer.put('/bad/web/last', valueFor('web', 'last')))
+
+  expect(discovery.instances.map(({ id }) => id)).toEqual(['good', 'last'])
+  for (const [i, [kind]] of kinds.entries()) {
+    const lines = logger.lines.filter(({ fields: { key } }) => key === keyOf(i))
+    expect(lines, kind).toHaveLength(1)
+    expect(lines[0], kind).toMatchObject({ level: 'warn', fields: { service: 'web' } })
+  }
+  expect(logger.lines).toHaveLength(kinds.length)
+  expect(registry.status().watches[0]).toMatchObject({ instances: 2, skipped: kinds.length })
+})
+
+test('a bad value warns once however often it is written, comes when it is good, and goes when it is not', async t => {
+  const logger = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/again', logger })
+  const writer = openWriter(t, etcd.endpoint)
+  const { discovery, witness } = await discover(registry, 'web')
+  const put = async (value: string) => reached(discovery, await writer.put('/again/web/x', value))
+  for (let i = 0; i < 5; i += 1) await put(`garbage ${i}`)
+  expect(logger.of('warn')).toHaveLength(1)
+  expect(witness.changes).toHaveLength(0)
+
+  await put(valueFor('web', 'x'))
+  expect(witness.changes.at(-1)).toMatchObject({ added: [{ id: 'x' }], removed: [], updated: [] })
+  await put('garbage')
+  expect(witness.changes.at(-1)).toMatchObject({ added: [], removed: [{ id: 'x' }], updated: [] })
+  expect(discovery.instances).toEqual([])
+  expect(logger.of('warn')).toHaveLength(2)
+
+  await reached(discovery, await writer.del('/again/web/x'))
+  expect(witness.changes).toHaveLength(2)
+  expect(registry.status().watches[0]).toMatchObject({ instances: 0, skipped: 0 })
+})
+
+test('metadata keys like __proto__ and constructor are plain text', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/hostile' })
+  const writer = openWriter(t, etcd.endpoint)
+  const hostile = '{"__proto__":"a","constructor":"b","toString":"c"}'
+  await writer.put('/hostile/web/x', metadata(hostile))
+  const { discovery } = await discover(registry, 'web')
+  const found = discovery.instances[0]!.metadata
+  expect(JSON.stringify(found)).toBe(hostile)
+  expect(Object.getPrototypeOf(found)).toBeNull()
+  expect(Object.isFrozen(found)).toBe(true)
+  expect(({} as Record<string, unknown>).polluted).toBeUndefined()
+})
+
+test('a service never sees one whose name begins like its own', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/names' })
+  const writer = openWriter(t, etcd.endpoint)
+  const names = ['web', 'web2', 'web-a', 'web.a', 'web_a', 'we', 'WEB', 'web..', 'web-', 'web0']
+  await writer.write(names.map(name => ({ put: `/names/${name}/1`, value: valueFor(name, '1') })))
+  const found = await Promise.all(names.map(name => discover(registry, name)))
+  for (const [i, { discovery, witness }] of found.entries()) {
+    expect(discovery.instances.map(({ name }) => name)).toEqual([names[i]])
+    await expectConverged(witness, etcd, `/names/${names[i]}/`)
+  }
+  const before = found.map(({ witness }) => witness.changes.length)
+  await reached(found[0]!.discovery, await writer.put('/names/web/2', valueFor('web', '2')))
+  await Promise.all(
+    found.slice(1).map(async ({ discovery, witness }, i) => {
+      const name = names[i + 1]!
+      await reached(discovery, await writer.put(`/names/${name}/2`, valueFor(name, '2')))
+      expect(witness.changes).toHaveLength(before[i + 1]! + 1)
+    }),
+  )
+  expect(await registry.services()).toEqual([...names].sort())
+})
+
+test.for(['', '/'])(
+  'the plain format reads /web and /web/<id> in the namespace "%s"',
+  async (namespace, t) => {
+    const registry = openRegistry(t, etcd.endpoint, { namespace, format: 'plain' })
+    const writer = openWriter(t, etcd.endpoint)
+    const name = `plain${namespace.length}`
+    await writer.put(`/${name}`, '10.0.0.1:80')
+    await writer.put(`/${name}2`, '10.0.0.9:80')
+    await writer.put(`/${name}/a`, '[::1]:8080')
+    const { discovery, witness } = await discover(registry, name)
+    const addresses = () => discovery.instances.map(({ key, endpoints: [url] }) => `${key} ${url}`).sort()
+    t.expect(addresses()).toEqual([`/${name} http://10.0.0.1:80`, `/${name}/a http://[::1]:8080`])
+    t.expect(await registry.services()).toEqual(t.expect.arrayContaining([name, `${name}2`]))
+    if (discovery.stale) await nextEvent(discovery, 'fresh')
+
+    const gone = nextEvent(discovery, 'change')
+    await writer.del(`/${name}`)
+    await gone
+    const moved = nextEvent(discovery, 'change')
+    await writer.put(`/${name}/a`, '10.0.0.3:80')
+    await moved
+    t.expect(addresses()).toEqual([`/${name}/a http://10.0.0.3:80`])
+    t.expect(witness.differences()).toEqual([])
+  },
+)
