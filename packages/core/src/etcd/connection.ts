@@ -18,6 +18,9 @@ import type { ErrorStatus, RegistryStatus } from '../types.ts'
 import { etcdError } from './errors.ts'
 import { openTransport, type Transport } from './transport.ts'
 
+type UnaryOptions = NonNullable<Parameters<Transport['kv']['txn']>[1]>
+type Interceptor = NonNullable<UnaryOptions['interceptors']>[number]
+
 type ConnectionState = 'idle' | 'up' | 'down' | 'closed'
 
 /** With these nobody gets through; with any other error etcd has answered. */
@@ -138,12 +141,21 @@ export class Connection {
   async #call<T>(
     what: string,
     { timeout = this.#options.requestTimeout }: CallOptions = {},
-    run: (transport: Transport, call: { deadline: number }) => Promise<T>,
+    run: (transport: Transport, call: UnaryOptions) => Promise<T>,
   ): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {
         const transport = await this.#connected()
-        const result = await this.#unlessClosed(run(transport, { deadline: Date.now() + timeout }))
+        // A request still under way would keep its socket, and so the process, until its deadline.
+        let cancel = () => {}
+        const note: Interceptor = (options, next) => {
+          const call = next(options)
+          cancel = () => call.cancelWithStatus(1, 'closed')
+          if (this.#state === 'closed') queueMicrotask(cancel)
+          return call as ReturnType<Interceptor>
+        }
+        const call = { deadline: Date.now() + timeout, interceptors: [note] }
+        const result = await this.#unlessClosed(run(transport, call), () => cancel())
         this.#answered(transport.lastMember)
         return result
       } catch (cause) {
@@ -213,10 +225,13 @@ export class Connection {
     return this.#transport
   }
 
-  #unlessClosed<T>(promise: Promise<T>): Promise<T> {
+  #unlessClosed<T>(promise: Promise<T>, cancel: () => void): Promise<T> {
     const { signal } = this.#closing
     return new Promise((resolve, reject) => {
-      const closed = () => reject(this.#failed(undefined, ''))
+      const closed = () => {
+        cancel()
+        reject(this.#failed(undefined, ''))
+      }
       signal.addEventListener('abort', closed, { once: true })
       promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', closed))
     })
