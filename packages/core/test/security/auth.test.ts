@@ -1,0 +1,263 @@
+import type { RegistryOptions } from '@etcd-register/core'
+import { type EtcdMember, startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { impatientRegistry, type Watched } from './impatient-registry.ts'
+
+forbidUnhandled()
+
+let open: EtcdMember
+let guarded: EtcdMember
+
+const readwrite = { prefix: '/services/', permission: 'readwrite' } as const
+
+beforeAll(async () => {
+  ;[open, guarded] = await Promise.all([
+    startEtcdBinary(),
+    startEtcdBinary({
+      auth: {
+        rootPassword: 'root-pw',
+        tokenTtl: 1,
+        users: [
+          { name: 'orders', password: 'orders:pw', role: readwrite },
+          { name: 'forgetful', password: 'old-pw', role: readwrite },
+          { name: 'reader', password: 'reader-pw', role: { ...readwrite, permission: 'read' } },
+          { name: 'nobody', password: 'nobody-pw' },
+        ],
+      },
+    }),
+  ])
+})
+
+afterAll(async () => {
+  await Promise.all([open, guarded].map(etcd => etcd?.stop()))
+})
+
+const service = { port: 8000, host: '192.0.2.1' }
+const orders = { username: 'orders', password: 'orders:pw' }
+
+/** Runs with a registry that is closed in any case. */
+async function using(
+  options: RegistryOptions,
+  run: (watched: Watched) => Promise<void>,
+  env: NodeJS.ProcessEnv = {},
+): Promise<void> {
+  const watched = impatientRegistry({ hosts: guarded.endpoint, ...options }, env)
+  try {
+    await run(watched)
+  } finally {
+    await watched.registry.close()
+  }
+}
+
+const failure = (promise: Promise<void>) =>
+  promise.then(
+    () => undefined,
+    error => error,
+  )
+
+/** Through etcd's JSON gateway, since etcdctl asks for passwords on a terminal. */
+async function changePassword(name: string, password: string): Promise<void> {
+  const call = async (path: string, body: object, token?: string) => {
+    const response = await fetch(`${guarded.endpoint}/v3/auth/${path}`, {
+      method: 'POST',
+      headers: token === undefined ? {} : { authorization: token },
+      body: JSON.stringify(body),
+    })
+    if (!response.ok) throw new Error(await response.text())
+    return (await response.json()) as { token: string }
+  }
+  // Any change of users or roles ends all tokens, so that ours can be over before it is used.
+  await until(async () => {
+    const { token } = await call('authenticate', { name: 'root', password: 'root-pw' })
+    return call('user/changepw', { name, password }, token)
+  })
+}
+
+describe.concurrent('a registry logs in', () => {
+  test.each<[string, RegistryOptions, NodeJS.ProcessEnv]>([
+    ['with the option', { auth: orders }, {}],
+    ['with ETCD_USERNAME and ETCD_PASSWORD', {}, { ETCD_USERNAME: 'orders', ETCD_PASSWORD: 'orders:pw' }],
+    ['with ETCDCTL_USER, whose password may have a colon', {}, { ETCDCTL_USER: 'orders:orders:pw' }],
+  ])('%s', async (how, options, env) => {
+    const name = how.replace(/\W+/g, '-')
+    await using(
+      options,
+      async ({ registry, warnings }) => {
+        const discovery = registry.discover(name)
+        await registry.register({ name, ...service }).ready()
+        await until(() => discovery.instances.length === 1)
+        expect(await registry.services()).toContain(name)
+        expect(warnings).toEqual([])
+      },
+      env,
+    )
+  })
+})
+
+describe.concurrent('credentials that etcd does not take are one error with the fix in it, and one warning', () => {
+  test.each<[string, () => RegistryOptions, RegExp]>([
+    [
+      'a wrong password',
+      () => ({ auth: { username: 'orders', password: 'wrong' } }),
+      /invalid user ID or password\)\. It was given user "orders"; check auth\.username and auth\.password \(ETCD_USERNAME/,
+    ],
+    [
+      'an unknown user',
+      () => ({ auth: { username: 'stranger', password: 'wrong' } }),
+      /invalid user ID or password\)\. It was given user "stranger"; check/,
+    ],
+    [
+      'some for an etcd without authentication',
+      () => ({ hosts: open.endpoint, auth: orders }),
+      /authentication is not enabled\)\. It has no authentication; leave out "auth" \(ETCD_USERNAME, ETCDCTL_USER\)\.$/,
+    ],
+  ])('%s', async (_, options, expected) => {
+    await using(options(), async ({ registry, warnings, tries }) => {
+      const registration = registry.register({ name: 'refused', ...service })
+      const discovery = registry.discover('refused')
+      const [registering, discovering, listing] = await Promise.all([
+        failure(registration.ready()),
+        failure(discovery.ready()),
+        failure(registry.services() as never),
+      ])
+      expect(registering).toMatchObject({ code: 'ERR_ETCD_AUTH', retryable: false })
+      expect(registering.message).toMatch(expected)
+      expect(discovering).toMatchObject({ code: 'ERR_ETCD_AUTH' })
+      expect(listing).toMatchObject({ code: 'ERR_ETCD_AUTH' })
+      const before = tries()
+      await until(() => tries() - before > 4)
+      expect(warnings).toEqual([`${registering.message} Trying on.`])
+      expect(registry.status()).toMatchObject({
+        registrations: [{ state: 'registering', lastError: { code: 'ERR_ETCD_AUTH' } }],
+        watches: [{ stale: true, lastError: { code: 'ERR_ETCD_AUTH' } }],
+      })
+    })
+  })
+
+  // etcd gives a lease to anybody, so that this looks like one success among the failures.
+  test('none at all', async () => {
+    await using({}, async ({ registry, warnings }) => {
+      const registration = registry.register({ name: 'refused', ...service })
+      const error = await failure(registration.ready())
+      expect(error).toMatchObject({ code: 'ERR_ETCD_AUTH', retryable: false })
+      expect(error.message).toMatch(
+        /\(user name is empty\)\. It was given no user; check auth\.username and auth\.password/,
+      )
+      expect(warnings[0]).toMatch(/\(user name is empty\)\. It was given no user; .* Trying on\.$/)
+      await expect(registry.services()).rejects.toMatchObject({ code: 'ERR_ETCD_AUTH' })
+    })
+  })
+
+  test('and once the password is corrected in etcd, it registers and discovers', async () => {
+    await using({ auth: { username: 'forgetful', password: 'new-pw' } }, async ({ registry, warnings }) => {
+      const registration = registry.register({ name: 'forgetful', ...service })
+      const discovery = registry.discover('forgetful')
+      await expect(registration.ready()).rejects.toMatchObject({ code: 'ERR_ETCD_AUTH' })
+      await changePassword('forgetful', 'new-pw')
+      await until(() => registration.state === 'registered' && discovery.instances.length === 1)
+      await Promise.all([registration.ready(), discovery.ready()])
+      expect(warnings).toHaveLength(1)
+      expect(registry.status().etcd).toMatchObject({ connection: 'up' })
+    })
+  })
+})
+
+describe.concurrent('a user without permission on the prefix', () => {
+  test('may not register, is told so once, and what to grant', async () => {
+    const auth = { username: 'reader', password: 'reader-pw' }
+    await using({ auth }, async ({ registry, warnings, tries }) => {
+      const registration = registry.register({ name: 'readers', ...service })
+      const discovery = registry.discover('readers')
+      const error = await failure(registration.ready())
+      expect(error).toMatchObject({ code: 'ERR_ETCD_PERMISSION', retryable: false })
+      expect(error.message).toMatch(
+        /refused a write \(permission denied\)\. It was asked by user "reader", who needs a role with readwrite permission on the prefix/,
+      )
+      // Reading is another matter.
+      await discovery.ready()
+      const before = tries()
+      await until(() => tries() - before > 4)
+      expect(warnings).toEqual([`${error.message} Trying on.`])
+    })
+  })
+
+  test('may not discover, until the role is granted', async () => {
+    const auth = { username: 'nobody', password: 'nobody-pw' }
+    await using({ auth }, async ({ registry }) => {
+      const discovery = registry.discover('secrets')
+      const error = await failure(discovery.ready())
+      expect(error).toMatchObject({ code: 'ERR_ETCD_PERMISSION' })
+      expect(error.message).toContain('user "nobody"')
+      expect(discovery.stale).toBe(true)
+      await guarded.etcdctl('user', 'grant-role', 'nobody', 'orders')
+      await until(() => !discovery.stale)
+      await discovery.ready()
+    })
+  })
+})
+
+test.concurrent('an expired token loses neither a registration nor an event', async () => {
+  await using({ auth: orders }, async ({ registry, warnings }) => {
+    const registration = registry.register({ name: 'tokens', ...service })
+    const discovery = registry.discover('tokens')
+    const weights: number[] = []
+    const losses: string[] = []
+    discovery.on('change', ({ added, updated }) => {
+      weights.push(...[...added, ...updated].map(({ weight }) => weight))
+    })
+    registration.on('lost', reason => losses.push(reason))
+    await registration.ready()
+    // Each renewal is a second, the life of a token: keepalives do not prolong it.
+    let renewals = 0
+    registration.on('renewed', () => {
+      renewals += 1
+    })
+    await until(() => renewals >= 3)
+    const renewed = renewals
+    await registration.update({ weight: 1 })
+    await until(() => weights.includes(1))
+    await until(() => renewals >= renewed + 2)
+    await registration.update({ weight: 2 })
+    await until(() => weights.includes(2))
+    expect({ weights, losses, warnings }).toEqual({ weights: [100, 1, 2], losses: [], warnings: [] })
+    expect(registry.status().lease.losses).toBe(0)
+  })
+})
+
+test.concurrent('streams that break after the token expired go on without a gap', async () => {
+  const link = await startFaultProxy(guarded)
+  try {
+    await using({ hosts: link.endpoint, auth: orders }, async ({ registry }) => {
+      const registration = registry.register({ name: 'links', ...service })
+      const discovery = registry.discover('links')
+      const ids = new Set<string>()
+      const gone: string[] = []
+      discovery.on('change', ({ added, removed }) => {
+        for (const { id } of added) ids.add(id)
+        for (const { id } of removed) gone.push(id)
+      })
+      await Promise.all([registration.ready(), discovery.ready()])
+      await until(() => ids.size === 1)
+      let renewals = 0
+      registration.on('renewed', () => {
+        renewals += 1
+      })
+      await until(() => renewals >= 3)
+      link.drop()
+      for (const id of ['a', 'b', 'c']) {
+        const value = { id, name: 'links', endpoints: ['http://192.0.2.2:80'] }
+        await guarded.etcdctl('put', `/services/links/${id}`, JSON.stringify(value))
+      }
+      await until(() => ids.size === 4)
+      const before = renewals
+      await until(() => renewals > before)
+      expect(gone).toEqual([])
+      expect(registration.state).toBe('registered')
+      expect(registry.status().lease.losses).toBe(0)
+    })
+  } finally {
+    await link.stop()
+  }
+})
