@@ -24,14 +24,8 @@ afterAll(() => cluster?.stop())
 const memberOf = (registry: LoggedRegistry) =>
   cluster.members.find(({ port }) => registry.status().etcd.member?.endsWith(`:${port}`))!
 
-/** Renewed twice from now on. */
-async function renewedTwice(registration: Registration): Promise<void> {
-  let renewals = 0
-  registration.on('renewed', () => {
-    renewals += 1
-  })
-  await until(() => renewals >= 2, { within: 15_000 })
-}
+/** Acknowledged from now on. */
+const renewed = (registration: Registration) => new Promise(resolve => registration.once('renewed', resolve))
 
 describe('a cluster of three', () => {
   const faults: [string, (member: EtcdMember) => Promise<void>, (member: EtcdMember) => Promise<void>][] = [
@@ -41,11 +35,11 @@ describe('a cluster of three', () => {
   it.for(faults)('a lease survives when the member it is renewed on %s', async ([, hurt, heal], test) => {
     const registry = aRegistry(test, cluster, { ttl: 8, namespace: `/carrier-${Math.random()}` })
     const registration = await registered(registry)
-    await new Promise(renewed => registration.once('renewed', renewed))
+    await renewed(registration)
     const events = eventsOf(registration)
     const member = memberOf(registry)
     await hurt(member)
-    await renewedTwice(registration)
+    await renewed(registration)
     expect(events).toEqual([])
     const rest = cluster.members.find(other => other !== member)!
     const prefix = registration.instance.key
@@ -60,7 +54,7 @@ describe('a cluster of three', () => {
     const events = eventsOf(registration)
     const leader = await cluster.leader()
     await hurt(leader)
-    await renewedTwice(registration)
+    await renewed(registration)
     expect(events).toEqual([])
     const rest = cluster.members.find(other => other !== leader)!
     const prefix = registration.instance.key
