@@ -1,9 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Discovery, InstanceStatus, Registry } from '@etcd-register/core'
-
-/** Between two calls, and how long one may take, in ms. */
-const PACE = 20
-const CALL_TIMEOUT = 2000
+import { Calls } from './calls.ts'
 
 /** One line of the table. */
 export interface Row {
@@ -13,52 +10,45 @@ export interface Row {
   readonly status: InstanceStatus
   /** When the consumer learnt of it, on the clock of `performance.now()`. */
   readonly since: number
-  readonly calls: number
+  readonly answered: number
   readonly failed: number
 }
 
-interface Tally {
-  since: number
-  calls: number
-  failed: number
-}
-
-/** Discovers `orders` and calls its instances in turn. Emits `update` when anything changed. */
-export class Consumer extends EventEmitter<{ update: []; failure: [text: string] }> {
+/** Discovers `orders` and calls its instances. Emits `update` when anything changed. */
+export class Consumer extends EventEmitter<{ update: [] }> {
   readonly #discovery: Discovery
   readonly #signal: AbortSignal
-  readonly #tallies = new Map<string, Tally>()
-  readonly #crashed = new Set<string>()
-  readonly #open = new Set<Promise<void>>()
-  #caller: NodeJS.Timeout | undefined
-  requests = 0
-  /** Calls that failed, but not to an instance that had crashed. */
-  failed = 0
-  failedAfterCrash = 0
+  readonly #since = new Map<string, number>()
+  readonly calls: Calls
 
   /** The signal ends all waiting. */
   constructor(registry: Registry, signal: AbortSignal) {
     super()
     this.#signal = signal
     this.#discovery = registry.discover('orders')
+    this.calls = new Calls(this.#discovery)
     this.#discovery
-      .on('change', ({ removed }) => {
-        for (const { id } of this.#discovery.instances) this.#tally(id)
-        for (const { id } of removed) this.#tallies.delete(id)
+      .on('change', ({ added, removed }) => {
+        for (const { id } of added) this.#since.set(id, performance.now())
+        for (const { id } of removed) this.#since.delete(id)
         this.emit('update')
       })
       .on('stale', () => this.emit('update'))
       .on('fresh', () => this.emit('update'))
+    this.calls.on('done', () => this.emit('update'))
   }
 
-  ready(): Promise<void> {
-    return this.#discovery.ready({ signal: this.#signal })
+  /** Resolves when it knows all instances and is told of every change. */
+  async ready(): Promise<void> {
+    await this.#discovery.ready({ signal: this.#signal })
+    await this.until(() => this.staleSince === undefined, 'the table is fresh', 10_000)
   }
 
   get rows(): Row[] {
     return this.#discovery.instances.map(({ id, host, port, status, metadata }) => ({
       ...{ id, status, address: `${host}:${port}`, pid: metadata.pid ?? '' },
-      ...this.#tally(id),
+      since: this.#since.get(id) ?? performance.now(),
+      ...this.calls.to(id),
     }))
   }
 
@@ -68,18 +58,6 @@ export class Consumer extends EventEmitter<{ update: []; failure: [text: string]
 
   row(id: string): Row | undefined {
     return this.rows.find(row => row.id === id)
-  }
-
-  startCalling(): void {
-    this.#caller = setInterval(() => {
-      const call = this.#call().finally(() => this.#open.delete(call))
-      this.#open.add(call)
-    }, PACE)
-  }
-
-  /** From now on calls to it that fail count as failed after a crash. */
-  expectFailures(id: string): void {
-    this.#crashed.add(id)
   }
 
   /** Resolves with the time at which the condition held; rejects if it does not within `limit` ms. */
@@ -100,42 +78,5 @@ export class Consumer extends EventEmitter<{ update: []; failure: [text: string]
       if (this.#signal.aborted) abort()
       else check()
     })
-  }
-
-  /** No more calls; resolves when those under way have ended. */
-  async stop(): Promise<void> {
-    clearInterval(this.#caller)
-    await Promise.all(this.#open)
-    await this.#discovery.close()
-  }
-
-  async #call(): Promise<void> {
-    this.requests += 1
-    const instance = this.#discovery.pick()
-    const tally = instance && this.#tally(instance.id)
-    try {
-      if (instance === undefined) throw new Error('nobody to call')
-      const signal = AbortSignal.timeout(CALL_TIMEOUT)
-      const response = await fetch(`${instance.endpoints[0]}/orders/${this.requests}`, { signal })
-      const { servedBy } = (await response.json()) as { servedBy: string }
-      if (!response.ok || servedBy !== instance.id) throw new Error(`${response.status} from ${servedBy}`)
-      tally!.calls += 1
-    } catch (error) {
-      if (tally !== undefined) tally.failed += 1
-      if (this.#crashed.has(instance?.id ?? '')) this.failedAfterCrash += 1
-      else this.#fail(instance?.id, error as Error)
-    }
-    this.emit('update')
-  }
-
-  #fail(id: string | undefined, { message, cause }: Error): void {
-    this.failed += 1
-    this.emit('failure', `a call ${id ? `to ${id} ` : ''}failed: ${(cause as Error)?.message ?? message}`)
-  }
-
-  #tally(id: string): Tally {
-    const tally = this.#tallies.get(id) ?? { since: performance.now(), calls: 0, failed: 0 }
-    this.#tallies.set(id, tally)
-    return tally
   }
 }

@@ -34,11 +34,15 @@ export async function runDemo({ once, signal }: DemoOptions): Promise<Report> {
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
-    stage?.screen.scene('The end', ['The calls end, the instances leave, the consumer closes, then etcd.'])
-    for (const close of closers) await close()
-    stage?.screen.close()
+    stage?.screen.scene('The end', ['The calls end, the instances leave, then consumer and etcd close.'])
+    for (const close of closers) {
+      await close().catch((error: Error) => {
+        happened = false
+        stage?.screen.note(error.message)
+      })
+    }
   }
-  const { requests = 0, failed = 0, failedAfterCrash = 0 } = stage?.consumer ?? {}
+  const { requests = 0, failed = 0, failedAfterCrash = 0 } = stage?.consumer.calls ?? {}
   const ok = happened && failed === 0 && !signal.aborted
   const seconds = Math.round(performance.now() / 100) / 10
   return { ok, requests, failed, failedAfterCrash, ttl: stage?.ttl ?? 0, ...times, seconds }
@@ -57,6 +61,7 @@ async function play(scenes: readonly Scene[], { stage, times, once, signal }: Ru
       const { text, ...seen } = await scene(stage)
       Object.assign(times, seen)
       stage.screen.outcome(true, text)
+      await stage.pause()
     } catch (error) {
       if (signal.aborted) throw error
       stage.screen.outcome(false, (error as Error).message)

@@ -25,6 +25,7 @@ export class Fleet {
   constructor(env: NodeJS.ProcessEnv, note: (text: string) => void) {
     this.#env = env
     this.#note = note
+    process.once('exit', () => this.kill()) // a demo that is forced to end leaves nobody behind
   }
 
   get running(): Instance[] {

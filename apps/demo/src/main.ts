@@ -6,8 +6,7 @@ const USAGE = `usage: npm run demo -- [--once] [--json]
   --once  every scene once, unattended; exit status 1 if one did not happen
   --json  the observed times and counts as one JSON object on the last line
 It uses the etcd at ETCD_ENDPOINTS, under a key prefix of its own, or starts one.
-Ctrl-C ends everything in order, a second one at once. The exit status is then 0,
-with --once 130.`
+Ctrl-C ends everything in order, a second one at once; the exit status is 130.`
 
 /** npm passes on a Ctrl-C that the terminal has sent to us too: within this time, in ms, it is the same one. */
 const DUPLICATE = 500
@@ -19,17 +18,17 @@ let status = 0
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    const now = performance.now()
-    const code = 128 + constants.signals[signal]
+    status = 128 + constants.signals[signal]
     if (!stop.signal.aborted) {
-      stoppedAt = now
-      status = signal === 'SIGINT' && !once ? 0 : code
+      stoppedAt = performance.now()
       stop.abort()
-    } else if (now - stoppedAt > DUPLICATE) process.exit(code)
+    } else if (performance.now() - stoppedAt > DUPLICATE) process.exit(status)
   })
 }
-// Whoever read our output is gone.
-process.stdout.on('error', () => stop.abort())
+process.stdout.on('error', () => {
+  status = 1 // whoever read our output is gone
+  stop.abort()
+})
 
 try {
   const report = await runDemo({ once, signal: stop.signal })

@@ -22,7 +22,7 @@ async function start({ fleet, consumer, screen }: Stage) {
   const ids = fleet.running.map(({ id }) => id)
   const listed = () => ids.every(id => consumer.row(id))
   const startMs = since(at, await consumer.until(listed, `the rows of ${ids.join(' and ')} appear`, 10_000))
-  consumer.startCalling()
+  consumer.calls.start()
   return { startMs, text: `start: ${ids.join(' and ')} in the table after ${startMs} ms` }
 }
 
@@ -33,7 +33,7 @@ async function leave({ fleet, consumer, screen, pause }: Stage) {
     'Look: its row leaves at once, and no call fails.',
   ])
   await pause()
-  const { failed } = consumer
+  const { failed } = consumer.calls
   const at = performance.now()
   target.signal('SIGTERM')
   const gone = () => !consumer.row(target.id)
@@ -42,8 +42,7 @@ async function leave({ fleet, consumer, screen, pause }: Stage) {
   await consumer.until(ended, `${target.id} ends`, 12_000)
   const how = await target.ended
   if (how !== 'SIGTERM') throw new Error(`leave: ${target.id} ended with ${how} instead of SIGTERM`)
-  await pause()
-  if (consumer.failed > failed) throw new Error(`leave: ${consumer.failed - failed} calls failed`)
+  if (consumer.calls.failed > failed) throw new Error(`leave: ${consumer.calls.failed - failed} calls failed`)
   return { leaveMs, text: `leave: row gone ${leaveMs} ms after SIGTERM, no call failed` }
 }
 
@@ -54,9 +53,8 @@ async function join({ fleet, consumer, screen, pause }: Stage) {
   const { id } = fleet.start()
   const listed = () => consumer.row(id) !== undefined
   const joinMs = since(at, await consumer.until(listed, `the row of ${id} appears`, 10_000))
-  const called = () => (consumer.row(id)?.calls ?? 0) >= 5
+  const called = () => (consumer.row(id)?.answered ?? 0) >= 5
   await consumer.until(called, `${id} gets calls`, 5000)
-  await pause()
   return { joinMs, text: `join: row there ${joinMs} ms after the start of its process` }
 }
 
@@ -68,15 +66,14 @@ async function crash({ fleet, consumer, screen, ttl, pause }: Stage) {
     'are counted apart.',
   ])
   await pause()
-  const before = consumer.failedAfterCrash
+  const before = consumer.calls.failedAfterCrash
   const at = performance.now()
-  consumer.expectFailures(target.id)
+  consumer.calls.expectFailures(target.id)
   target.signal('SIGKILL')
   const gone = () => !consumer.row(target.id)
   const limit = (2 * ttl + 5) * 1000
   const crashMs = since(at, await consumer.until(gone, `the row of ${target.id} leaves`, limit))
-  await pause()
-  const failed = consumer.failedAfterCrash - before
+  const failed = consumer.calls.failedAfterCrash - before
   return {
     crashMs,
     text: `crash: row gone ${crashMs} ms after kill -9, ${failed} calls to it failed till then`,
@@ -89,7 +86,8 @@ async function cut({ consumer, screen, link, pause }: Stage) {
     'When the link is back the table is fresh again.',
   ])
   await pause()
-  const { failed, rows } = consumer
+  const { rows } = consumer
+  const { failed } = consumer.calls
   const cutAt = performance.now()
   await link.cut()
   const stale = () => consumer.staleSince !== undefined
@@ -97,11 +95,10 @@ async function cut({ consumer, screen, link, pause }: Stage) {
   await pause()
   const lost = rows.filter(({ id }) => !consumer.row(id))
   if (lost.length > 0) throw new Error(`cut: ${lost.map(({ id }) => id).join(', ')} left the table`)
-  if (consumer.failed > failed) throw new Error(`cut: ${consumer.failed - failed} calls failed`)
+  if (consumer.calls.failed > failed) throw new Error(`cut: ${consumer.calls.failed - failed} calls failed`)
   const restoredAt = performance.now()
   await link.restore()
   const freshMs = since(restoredAt, await consumer.until(() => !stale(), 'the table is fresh again', 15_000))
-  await pause()
   return {
     staleMs,
     freshMs,

@@ -29,11 +29,13 @@ class LiveScreen implements Screen {
   readonly #colors = picocolors
   readonly #heading: string
   readonly #consumer: Consumer
+  // log-update 6: 7 leaves lines behind when the height changes, and 8 wants Node 22.
   readonly #update = createLogUpdate(process.stdout)
   readonly #timer: NodeJS.Timeout
   #scene: string[] = []
   #outcomes: string[] = []
   #notes: string[] = []
+  #hint = picocolors.dim('Ctrl-C ends everything in order.')
 
   constructor(heading: string, consumer: Consumer) {
     this.#heading = heading
@@ -60,6 +62,7 @@ class LiveScreen implements Screen {
 
   close(): void {
     clearInterval(this.#timer)
+    this.#hint = ''
     this.#draw()
     this.#update.done()
   }
@@ -67,9 +70,10 @@ class LiveScreen implements Screen {
   #draw(): void {
     const { dim } = this.#colors
     const table = renderTable(this.#consumer, this.#colors)
-    const hint = dim('Ctrl-C ends everything in order.')
     this.#update(
-      [dim(this.#heading), ...this.#scene, table, '', ...this.#outcomes, ...this.#notes, hint].join('\n'),
+      [dim(this.#heading), ...this.#scene, table, '', ...this.#outcomes, ...this.#notes, this.#hint].join(
+        '\n',
+      ),
     )
   }
 }

@@ -50,14 +50,15 @@ export async function openStage({ once, signal, onOpen }: StageOptions): Promise
   })
   signal.throwIfAborted()
 
+  const consumer = new Consumer(registry, signal)
+  await consumer.ready()
+  screen = openScreen(`etcd-register demo: etcd at ${etcd.label}`, consumer)
+  onOpen(async () => screen?.close())
   const env = { ETCD_ENDPOINTS: etcd.endpoints, ORDERS_NAMESPACE: namespace, ORDERS_TTL: String(TTL) }
   const fleet = new Fleet(env, note)
   onOpen(() => fleet.stop())
-  const consumer = new Consumer(registry, signal)
-  consumer.on('failure', note)
-  onOpen(() => consumer.stop())
-  await consumer.ready()
-  screen = openScreen(`etcd-register demo: etcd at ${etcd.label}`, consumer)
+  consumer.calls.on('failure', note)
+  onOpen(() => consumer.calls.stop())
   return { fleet, consumer, link: etcd.link, screen, ttl: TTL, pause: once ? answered : read }
 
   async function read(): Promise<void> {
@@ -65,8 +66,9 @@ export async function openStage({ once, signal, onOpen }: StageOptions): Promise
   }
 
   async function answered(): Promise<void> {
-    const enough = consumer.requests + CALLS
-    await consumer.until(() => consumer.requests >= enough, 'the calls go on', 10_000)
+    const { calls } = consumer
+    const enough = calls.requests + CALLS
+    await consumer.until(() => calls.requests >= enough, 'the calls go on', 10_000)
   }
 }
 

@@ -2,7 +2,7 @@ import CliTable, { type Cell } from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
 import type { Consumer, Row } from './consumer.ts'
 
-const HEAD = ['instance', 'address', 'pid', 'status', 'age', 'calls', 'failed']
+const HEAD = ['instance', 'address', 'pid', 'status', 'age', 'answered', 'failed']
 const RIGHT = { hAlign: 'right' } as const
 
 /** The instances that the consumer knows, and how current that is. */
@@ -23,11 +23,11 @@ export function fingerprint({ rows, staleSince }: Consumer): string {
   return JSON.stringify([rows.map(({ id, status }) => [id, status]), staleSince])
 }
 
-function cells({ id, address, pid, status, since, calls, failed }: Row, colors: Colors): Cell[] {
+function cells({ id, address, pid, status, since, answered, failed }: Row, colors: Colors): Cell[] {
   const age = `${Math.floor((performance.now() - since) / 1000)} s`
   const failures = failed > 0 ? colors.red(failed) : '0'
   const shown = status === 'up' ? colors.green(status) : colors.yellow(status)
-  return [id, address, pid, shown, age, calls, failures].map((content, column) =>
+  return [id, address, pid, shown, age, answered, failures].map((content, column) =>
     column === 2 || column > 3 ? { content, ...RIGHT } : { content },
   )
 }
@@ -39,7 +39,7 @@ function freshness({ staleSince }: Consumer, colors: Colors): string {
   return `Table: ${colors.bold(colors.yellow('STALE'))} since ${since}, ${seconds} s: the last one known, still in use`
 }
 
-function totals({ requests, failed, failedAfterCrash }: Consumer, colors: Colors): string {
-  const failures = failed > 0 ? colors.red(`failed ${failed}`) : colors.green('failed 0')
-  return `Calls: ${requests}, ${failures}, and ${failedAfterCrash} to crashed instances before their lease ran out`
+function totals({ calls: { requests, failed, failedAfterCrash } }: Consumer, colors: Colors): string {
+  const failures = failed > 0 ? colors.red(failed) : colors.green(failed)
+  return `Calls: ${requests} · failed: ${failures} · to crashed instances, till their lease ended: ${failedAfterCrash}`
 }

@@ -1,0 +1,77 @@
+import { startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
+import { test } from 'vitest'
+import { alive, startDemo } from './demo-process.ts'
+
+test.concurrent('unattended, every scene happens in under 40 s, and no call fails but those to a crashed instance', async ({
+  expect,
+}) => {
+  await using demo = startDemo(['--once', '--json'])
+  expect(await demo.ended, demo.lines.join('\n')).toBe(0)
+  const report = JSON.parse(demo.lines.at(-1)!)
+  expect(report).toMatchObject({ ok: true, failed: 0, ttl: 5 })
+  expect(report.requests).toBeGreaterThan(100)
+  expect(report.failedAfterCrash).toBeGreaterThan(0)
+  expect(report.seconds).toBeLessThan(40)
+  const bounds = {
+    startMs: [1, 10_000],
+    leaveMs: [0, 2000],
+    joinMs: [1, 10_000],
+    crashMs: [2000, 12_000], // the lease of 5 s was renewed at most 2 s before
+    staleMs: [0, 5000],
+    freshMs: [0, 15_000],
+  }
+  for (const [name, [least, most]] of Object.entries(bounds)) {
+    expect(report[name], name).toBeGreaterThanOrEqual(least!)
+    expect(report[name], name).toBeLessThan(most!)
+  }
+  expect(demo.errors).toEqual([])
+}, 60_000)
+
+test.concurrent('Ctrl-C ends everything in order, and the exit status is 130', async ({ expect }) => {
+  await using demo = startDemo(['--json'])
+  await demo.line('✓ start')
+  const processes = demo.processes()
+  expect(processes.length).toBeGreaterThanOrEqual(4) // the demo, etcd, two instances
+  demo.ctrlC()
+  expect(await demo.ended).toBe(130)
+  expect(alive(processes)).toEqual([])
+  expect(demo.lines.filter(line => line.includes('no instance'))).toHaveLength(1)
+  expect(JSON.parse(demo.lines.at(-1)!)).toMatchObject({ failed: 0 })
+})
+
+test.concurrent('a second Ctrl-C ends it at once', async ({ expect }) => {
+  await using etcd = await startEtcdBinary()
+  await using demo = startDemo([], { ETCD_ENDPOINTS: etcd.endpoint })
+  await demo.line('✓ start')
+  const processes = demo.processes()
+  await etcd.freeze() // so that leaving takes seconds
+  demo.ctrlC()
+  await demo.line('The end')
+  const again = setInterval(demo.ctrlC, 100) // too soon after the first it counts as the same
+  expect(await demo.ended.finally(() => clearInterval(again))).toBe(130)
+  await expect.poll(() => alive(processes)).toEqual([])
+})
+
+test.concurrent('nothing is left when the demo is killed', async ({ expect }) => {
+  await using demo = startDemo()
+  await demo.line('✓ start')
+  const processes = demo.processes()
+  demo.kill()
+  await demo.ended
+  await expect.poll(() => alive(processes), { timeout: 10_000 }).toEqual([])
+})
+
+test.concurrent('a scene that does not happen gives exit status 1, says which, and leaves nothing', async ({
+  expect,
+}) => {
+  await using etcd = await startEtcdBinary()
+  await using proxy = await startFaultProxy(etcd)
+  await using demo = startDemo(['--once', '--json'], { ETCD_ENDPOINTS: proxy.endpoint })
+  await demo.line('SIGTERM to orders-2')
+  const processes = demo.processes()
+  proxy.freeze()
+  expect(await demo.ended, demo.lines.join('\n')).toBe(1)
+  expect(demo.lines).toContain('✗ the row of orders-2 leaves: not within 5 s')
+  expect(JSON.parse(demo.lines.at(-1)!)).toMatchObject({ ok: false })
+  expect(alive(processes)).toEqual([])
+})
