@@ -278,7 +278,10 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         revisions: this.#revisions,
         mayTake,
       })
-      if ('refused' in result) return this.#yield(result.refused)
+      if ('refused' in result) {
+        this.#yield(result.refused)
+        return await this.#withdraw()
+      }
       for (const { key } of puts) this.#guard(key, { revision: result.revision, present: true })
       for (const key of deletes) {
         this.#revisions.delete(key)
@@ -295,6 +298,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     // A lease that was lost while etcd answered is no registration; the next one is.
     if (lease.current?.id === id) this.#transit(status === 'suspended' ? 'suspended' : 'registered')
     this.#waiters.wake()
+  }
+
+  /** In conflict over one key, we are out under all. */
+  async #withdraw(): Promise<void> {
+    const revisions = this.#revisions
+    const deletes = [...revisions.keys()].filter(key => revisions.get(key)! > 0)
+    if (deletes.length === 0) return
+    const mayTake = ({ lease }: KeyValue) => this.#deps.lease.owns(lease)
+    await writeOwned(this.#deps.connection, { puts: [], deletes, lease: '0', revisions, mayTake })
   }
 
   #isOurs({ lease }: KeyValue): boolean {
@@ -363,6 +375,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     )
     this.tell('conflict', key)
     this.#waiters.wake()
+    this.#lookAgain()
   }
 
   async #leave(timeout: number): Promise<void> {

@@ -1,3 +1,4 @@
+import { plainFormat, type RegistryOptions } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
 import { row, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
@@ -103,9 +104,10 @@ describe.concurrent('two processes with one id', () => {
     const { etcd, older, newer } = await anOlderAndANewer(test)
     await etcd.restart({ wipe: true })
     const states = () => [older.state, newer.state].sort().join()
-    await until(() => states() === 'conflict,registered')
-    const winner = older.state === 'registered' ? older : newer
+    await until(() => row(etcd))
+    const winner = versionIn(await row(etcd)) === 'older' ? older : newer
     const found = await untilExactly(etcd, [winner])
+    await until(() => states() === 'conflict,registered')
     await new Promise(renewed => winner.once('renewed', renewed))
     expect(await rows(etcd)).toEqual(found)
     expect(states()).toBe('conflict,registered')
@@ -185,4 +187,23 @@ describe.concurrent('two registrations with one id in one registry', () => {
     const found = await untilExactly(etcd, [last, other])
     expect(JSON.parse(found[0]!.value).weight).toBe(4)
   })
+})
+
+it('with several formats, one that is in conflict over one key is out under all of them', async test => {
+  const etcd = await anEtcd(test)
+  const format: RegistryOptions['format'] = ['json', plainFormat({ singleKey: true })]
+  const olderRegistry = aRegistry(test, etcd, { format })
+  const older = await registered(olderRegistry)
+  const events = eventsOf(older)
+  const newer = await registered(aRegistry(test, etcd, { format }), orders({ port: 8001 }))
+  await until(async () => (await rows(etcd)).length === 2)
+  const found = await rows(etcd)
+  expect(found).toMatchObject([{ key: '/services/orders' }, { key: newer.instance.key }])
+  expect(older.state).toBe('conflict')
+
+  await newer.deregister()
+  await until(() => older.state === 'registered')
+  expect((await rows(etcd)).map(({ key }) => key)).toEqual(['/services/orders', older.instance.key])
+  expect(events).toEqual(['conflict', 'registered'])
+  expect(olderRegistry.warnings).toHaveLength(1)
 })
