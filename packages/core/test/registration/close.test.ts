@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { aChild } from '../support/child.ts'
 import { leases, rows } from '../support/etcdctl-table.ts'
+import { timed } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import {
@@ -14,13 +15,6 @@ import {
 } from '../support/write-side.ts'
 
 forbidUnhandled()
-
-/** How long it took, in ms. */
-async function timed(work: Promise<unknown>): Promise<number> {
-  const start = performance.now()
-  await work
-  return performance.now() - start
-}
 
 describe.concurrent('a registry is closed', () => {
   it('nothing of it is left in etcd: no key, no lease, no stream', async test => {

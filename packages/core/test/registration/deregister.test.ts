@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { leases, revision, rows } from '../support/etcdctl-table.ts'
+import { SLACK, timed } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import {
@@ -14,16 +15,6 @@ import {
 } from '../support/write-side.ts'
 
 forbidUnhandled()
-
-/** How long it took, in ms. */
-async function timed(work: Promise<unknown>): Promise<number> {
-  const start = performance.now()
-  await work
-  return performance.now() - start
-}
-
-/** A test machine may be late by so much. */
-const SLACK = 300
 
 describe.concurrent('an instance leaves', () => {
   it('it announces that it leaves, deletes its key, and with the last one ends the lease', async test => {

@@ -1,13 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { leases } from '../support/etcdctl-table.ts'
+import { SLACK } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { aLink, anEtcd, aRegistry, eventsOf, registered, untilExactly } from '../support/write-side.ts'
 
 forbidUnhandled()
-
-/** A test machine may be late by so much; the promise is exact. */
-const SLACK = 300
 
 describe.concurrent('our clock decides when a lease is lost', () => {
   it.for([2, 4])(
