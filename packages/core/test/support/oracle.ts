@@ -23,8 +23,8 @@ export async function readKeys(etcd: EtcdReader, prefix: string, page = 1000): P
 
 const text = (base64: string) => Buffer.from(base64, 'base64').toString()
 
-/** What a value of the json format says, in one comparable line. */
-function described(fields: Partial<ServiceInstance>): string {
+/** What a value of the json format, or an instance, says, in one comparable line. */
+export function described(fields: Partial<ServiceInstance>): string {
   const { id, name, version = '', metadata = {}, endpoints, zone = '', weight = 100, status = 'up' } = fields
   return JSON.stringify([id, name, version, Object.entries(metadata).sort(), endpoints, zone, weight, status])
 }

@@ -19,13 +19,14 @@ export type Operation = { put: string; value: string } | { del: string }
 /** Writes keys of any content as fast as etcd takes them. */
 export class RawWriter {
   readonly #client: Client
-  #timeout = 10_000
+  /** Of one transaction, in ms. */
+  timeout = 10_000
 
   constructor(endpoint: string, auth?: { username: string; password: string }) {
     this.#client = new Client({
       hosts: endpoint,
       ...(auth && { auth }),
-      defaultCallOptions: () => ({ deadline: Date.now() + this.#timeout }),
+      defaultCallOptions: () => ({ deadline: Date.now() + this.timeout }),
       faultHandling: { global: passThrough, host: () => passThrough },
     })
   }
@@ -47,7 +48,7 @@ export class RawWriter {
 
   /** Puts again and again until it is done, for where etcd has no leader or is away. */
   async insist(key: string, value: string): Promise<number> {
-    this.#timeout = 500
+    this.timeout = 500
     for (;;) {
       try {
         return await this.put(key, value)
