@@ -1,0 +1,388 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { Agent, createServer, get, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { connect, createServer as createHttp2Server } from 'node:http2'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo, Server as NetServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  attachServer,
+  createRegistry,
+  createServiceHost,
+  type EtcdRegisterOptions,
+  type ServerOptions,
+  type ServerRegistration,
+} from '@etcd-register/core'
+import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { aRegistry } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+const cleanup = { onTestFinished }
+let etcd: EtcdMember
+let count = 0
+
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+
+afterAll(() => etcd?.stop())
+
+/** A registry with a namespace of its own, and the keys in it. */
+function aRoll() {
+  count += 1
+  const namespace = `/roll-${count}`
+  const registry = aRegistry(cleanup, etcd, { namespace, ttl: 60 })
+  const keys = async () =>
+    (await rows(etcd, `${namespace}/`)).map(({ key }) => key.slice(namespace.length + 1))
+  return { namespace, registry, keys }
+}
+
+function closedWithTest<T extends NetServer>(server: T): T {
+  onTestFinished(async () => {
+    if (!server.listening) return
+    ;(server as unknown as Partial<Server>).closeAllConnections?.()
+    server.close()
+    await once(server, 'close')
+  })
+  return server
+}
+
+const aServer = (listener: RequestListener = (_, response) => void response.end('ok')) =>
+  closedWithTest(createServer(listener))
+
+async function listen(server: NetServer, port = 0): Promise<number> {
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+const attach = (server: NetServer, registry: Parameters<typeof attachServer>[1], more: ServerOptions = {}) =>
+  attachServer(server, registry, { name: 'orders', drainDelay: 0, signals: false, ...more })
+
+const ready = ({ registration }: ServerRegistration) => registration!.ready()
+
+function closed(server: NetServer): Promise<unknown> {
+  const over = once(server, 'close')
+  server.close()
+  return over
+}
+
+async function answer(port: number, agent?: Agent): Promise<IncomingMessage & { text: string }> {
+  const request = get({ port, host: '127.0.0.1', ...(agent && { agent }) })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  let text = ''
+  for await (const chunk of response) text += chunk
+  return Object.assign(response, { text })
+}
+
+describe('a server is on the roll', () => {
+  test('once it listens, not before, under the port that it really got', async () => {
+    const { registry, keys } = aRoll()
+    const server = aServer()
+    const attached = attach(server, registry)
+    expect(attached.registration).toBeUndefined()
+    expect(registry.status().registrations).toEqual([])
+    const port = await listen(server)
+    await ready(attached)
+    expect(attached.registration!.instance).toMatchObject({ port, endpoints: [`http://127.0.0.1:${port}`] })
+    expect(registry.status().registrations).toMatchObject([{ state: 'registered', address: 'bound' }])
+    expect(await keys()).toEqual([`orders/127.0.0.1:${port}`])
+  })
+
+  test('at once if it listens already', async () => {
+    const { registry, keys } = aRoll()
+    const server = aServer()
+    const port = await listen(server)
+    await ready(attach(server, registry))
+    expect(await keys()).toEqual([`orders/127.0.0.1:${port}`])
+  })
+
+  test('with the port, the host and the scheme of the options where they are given', async () => {
+    const { registry } = aRoll()
+    const server = aServer()
+    await listen(server)
+    const more = { port: 443, host: 'orders.example.org', protocol: 'https', weight: 7, id: 'a' }
+    const { instance } = attach(server, registry, more).registration!
+    expect(instance).toMatchObject({ ...more, endpoints: ['https://orders.example.org:443'] })
+  })
+
+  test('as if an option were not given where it is undefined', async () => {
+    const { registry } = aRoll()
+    const server = aServer()
+    const port = await listen(server)
+    const more = { port: undefined, protocol: undefined, host: undefined, drainDelay: 0 } as ServerOptions
+    expect(attach(server, registry, more).registration!.instance).toMatchObject({ port, protocol: 'http' })
+  })
+
+  test('several of them in one registry, each with its scheme, under one lease', async () => {
+    const { registry, namespace } = aRoll()
+    const pair = await (await createCertificateAuthority()).issue()
+    const servers = [aServer(), closedWithTest(createHttpsServer(pair)), closedWithTest(createHttp2Server())]
+    const attached = servers.map((server, i) => attach(server, registry, { name: `server-${i}` }))
+    await Promise.all(servers.map(server => listen(server)))
+    await Promise.all(attached.map(ready))
+    const schemes = attached.map(({ registration }) => registration!.instance.endpoints[0]!.split(':')[0])
+    expect(schemes).toEqual(['http', 'https', 'http'])
+    const leases = new Set((await rows(etcd, `${namespace}/`)).map(({ lease }) => lease))
+    expect(leases.size).toBe(1)
+  })
+
+  test('again when it listens again, under the new port', async () => {
+    const { registry, keys } = aRoll()
+    const server = aServer()
+    const attached = attach(server, registry)
+    await listen(server)
+    await ready(attached)
+    const first = attached.registration
+    await closed(server)
+    expect(await keys()).toEqual([])
+    const port = await listen(server)
+    expect(attached.registration).not.toBe(first)
+    await ready(attached)
+    expect(await keys()).toEqual([`orders/127.0.0.1:${port}`])
+    await closed(server)
+    expect(await keys()).toEqual([])
+  })
+})
+
+describe('a server is not on the roll', () => {
+  test('on a unix socket, which is warned of', async () => {
+    const { registry } = aRoll()
+    const folder = mkdtempSync(join(tmpdir(), 'socket-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const server = aServer()
+    const attached = attach(server, registry)
+    server.listen(join(folder, 's'))
+    await once(server, 'listening')
+    expect(attached.registration).toBeUndefined()
+    expect(registry.warnings).toEqual([expect.stringMatching(/unix socket .* cannot be registered/)])
+    await closed(server)
+  })
+
+  test('when its port is taken', async () => {
+    const { registry, keys } = aRoll()
+    const [first, second] = [aServer(), aServer()]
+    const port = await listen(first)
+    const attached = attach(second, registry)
+    second.listen(port, '127.0.0.1')
+    const [error] = await once(second, 'error')
+    expect(error).toMatchObject({ code: 'EADDRINUSE' })
+    expect(attached.registration).toBeUndefined()
+    expect(await keys()).toEqual([])
+    // A free port later is another matter.
+    await listen(second)
+    await ready(attached)
+  })
+
+  test('once it was let go of, though it serves on; then nothing of ours is left on it', async () => {
+    const { registry, keys } = aRoll()
+    const server = aServer()
+    const before = process.listenerCount('SIGTERM')
+    const attached = attach(server, registry, { signals: true })
+    expect(process.listenerCount('SIGTERM')).toBe(before + 1)
+    const port = await listen(server)
+    await ready(attached)
+    await attached.close()
+    expect(await keys()).toEqual([])
+    expect(process.listenerCount('SIGTERM')).toBe(before)
+    expect((await answer(port)).text).toBe('ok')
+    await closed(server)
+    await listen(server)
+    expect(registry.status().registrations).toEqual([])
+  })
+
+  test('of a registry that is closed, which is logged and harms nobody', async () => {
+    const { registry } = aRoll()
+    const server = aServer()
+    attach(server, registry)
+    await registry.close()
+    const port = await listen(server)
+    expect((await answer(port)).text).toBe('ok')
+    expect(registry.warnings).toEqual(['a server listens that cannot be registered'])
+  })
+})
+
+test.each([
+  [{ name: 'a/b' }, 'name'],
+  [{ weight: -1 }, 'weight'],
+  [{ port: 70_000 }, 'port'],
+  [{ drainDelay: -1 }, 'drainDelay'],
+  [{ drainDelay: 0.5 }, 'drainDelay'],
+  [{ shutdownTimeout: '1s' as never }, 'shutdownTimeout'],
+])('the option %o is refused before the server listens', (options, option) => {
+  const registry = createRegistry({ logger: false })
+  const server = createServer()
+  const before = server.listenerCount('listening')
+  expect(() => attachServer(server, registry, { name: 'orders', ...options })).toThrow(
+    `Option "${option}" must be`,
+  )
+  expect(() => createServiceHost({ name: 'orders', ...options })).toThrow(`Option "${option}" must be`)
+  expect(server.listenerCount('listening')).toBe(before)
+})
+
+describe('a server that is closed', () => {
+  test('leaves the roll first, answers what is in flight, and ends though connections are kept alive', async () => {
+    const { registry, keys } = aRoll()
+    let finish = () => {}
+    const server = aServer((request, response) => {
+      if (request.url === '/') response.end('ok')
+      else finish = () => response.end('late')
+    })
+    const attached = attach(server, registry)
+    const port = await listen(server)
+    await ready(attached)
+    const agent = new Agent({ keepAlive: true, maxSockets: 2 })
+    onTestFinished(() => agent.destroy())
+    await answer(port, agent)
+    const request = get({ port, host: '127.0.0.1', path: '/slow', agent })
+    await once(server, 'request')
+    const over = once(server, 'close')
+    const order: string[] = []
+    attached.registration!.on('closed', () => order.push('left'))
+    server.on('close', () => order.push('closed'))
+    server.close()
+    await until(async () => (await keys()).length === 0)
+    expect(server.listening || order.includes('left')).toBe(true)
+    const begun = performance.now()
+    finish()
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    response.resume()
+    await once(response, 'end')
+    await over
+    // A connection that is kept alive would hold it for five seconds and more.
+    expect(performance.now() - begun).toBeLessThan(2000)
+    expect(order).toEqual(['left', 'closed'])
+  })
+
+  test('serves on for drainDelay, and tells clients to go elsewhere', async () => {
+    const { registry, keys } = aRoll()
+    const server = aServer()
+    const attached = attach(server, registry, { drainDelay: 300 })
+    const port = await listen(server)
+    await ready(attached)
+    expect((await answer(port)).headers.connection).not.toBe('close')
+    const over = once(server, 'close')
+    const begun = performance.now()
+    server.close()
+    await until(async () => (await keys()).length === 0)
+    const response = await answer(port)
+    expect(response).toMatchObject({ statusCode: 200, text: 'ok', headers: { connection: 'close' } })
+    await over
+    expect(performance.now() - begun).toBeGreaterThan(290)
+  })
+
+  test('over HTTP/2 too, without a header that HTTP/2 does not know', async () => {
+    const { registry, keys } = aRoll()
+    const server = closedWithTest(createHttp2Server((_, response) => response.end('ok')))
+    const attached = attach(server, registry, { drainDelay: 300 })
+    const port = await listen(server)
+    await ready(attached)
+    const client = connect(`http://127.0.0.1:${port}`)
+    onTestFinished(() => client.destroy())
+    const over = once(server, 'close')
+    server.close()
+    await until(async () => (await keys()).length === 0)
+    const stream = client.request({ ':path': '/' })
+    const [headers] = await once(stream, 'response')
+    expect(headers[':status']).toBe(200)
+    stream.resume()
+    await once(stream, 'end')
+    client.close()
+    await over
+  })
+
+  test('before etcd ever answered does not drain, since nobody knows of it', async () => {
+    const registry = aRegistry(cleanup, { endpoint: 'http://127.0.0.1:1' }, { logger: false })
+    const server = aServer()
+    attach(server, registry, { drainDelay: 60_000 })
+    await listen(server)
+    await closed(server)
+  })
+
+  test('that does not listen gives the error that Node gives', async () => {
+    const { registry } = aRoll()
+    const server = aServer()
+    attach(server, registry)
+    const error = await new Promise(resolve => server.close(resolve))
+    expect(error).toMatchObject({ code: 'ERR_SERVER_NOT_RUNNING' })
+  })
+})
+
+describe('what adapters share', () => {
+  function aHost(options: EtcdRegisterOptions = {}) {
+    count += 1
+    const namespace = `/host-${count}`
+    const defaults = {
+      hosts: etcd.endpoint,
+      namespace,
+      name: 'orders',
+      ttl: 60,
+      drainDelay: 0,
+      signals: false,
+    }
+    const host = createServiceHost({ ...defaults, logger: false, ...options })
+    onTestFinished(() => host.close())
+    const keys = async () =>
+      (await rows(etcd, `${namespace}/`)).map(({ key }) => key.slice(namespace.length + 1))
+    return { host, keys }
+  }
+
+  test('the server of the options is registered, each time that it listens, and its registry ends with it', async () => {
+    const server = aServer()
+    const { host, keys } = aHost({ server })
+    expect(host.registration).toBeUndefined()
+    await listen(server)
+    await host.registration!.ready()
+    const { registry } = host
+    await closed(server)
+    await until(() => registry.status().etcd.connection === 'closed')
+    expect(await keys()).toEqual([])
+    const port = await listen(server)
+    await host.registration!.ready()
+    expect(await keys()).toEqual([`orders/127.0.0.1:${port}`])
+  })
+
+  test('a registry of the caller stays open', async () => {
+    const { registry } = aRoll()
+    const server = aServer()
+    const { host } = aHost({ server, registry })
+    expect(host.registry).toBe(registry)
+    await listen(server)
+    await host.registration!.ready()
+    await closed(server)
+    await host.close()
+    expect(registry.status()).toMatchObject({ etcd: { connection: 'up' }, registrations: [] })
+    expect(await registry.services()).toEqual([])
+  })
+
+  test('enabled: false registers nothing, and needs no name', async () => {
+    const server = aServer()
+    const { host } = aHost({ server, enabled: false, name: undefined as never })
+    await listen(server)
+    expect(host.registration).toBeUndefined()
+    expect(host.attach(server).registration).toBeUndefined()
+    host.attachFrom({ socket: { server } })
+    expect(host.registration).toBeUndefined()
+    expect(host.registry.status()).toMatchObject({ etcd: { connection: 'idle' }, registrations: [] })
+  })
+
+  test('after close() no request brings the server back', async () => {
+    const server = aServer()
+    const { host, keys } = aHost()
+    await listen(server)
+    host.attachFrom({ socket: { server } })
+    await host.registration!.ready()
+    await host.close()
+    host.attachFrom({ socket: { server } })
+    expect(await keys()).toEqual([])
+    await closed(server)
+    await listen(server)
+    expect(await keys()).toEqual([])
+  })
+})
