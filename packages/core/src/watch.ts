@@ -20,6 +20,9 @@ const RECONCILE = 300_000
 /** It comes as soon, in ms, where the member seems to be behind us: perhaps its store was wiped. */
 const RECONCILE_SOON = 1000
 
+/** What is heard of a watch within this time, in ms, is its beginning. */
+const AT_ONCE = 500
+
 export interface WatchCounts {
   relists: number
   reconnects: number
@@ -228,8 +231,9 @@ export class RangeWatch {
           onClosed: (error, silentFor) => {
             stopped = true
             over()
-            // Silent ever since it began: what is due may be too much to come in time. Pages are not.
-            if (error.code === 'ERR_ETCD_STREAM' && silentFor >= this.#clock.now() - createdAt) this.#next = 0
+            // Silent since it began: what is due may be too much to come in time. Pages are not.
+            const silentSince = silentFor - (this.#clock.now() - createdAt)
+            if (error.code === 'ERR_ETCD_STREAM' && silentSince > -AT_ONCE) this.#next = 0
             this.#keys.sync(false, silentFor)
             reject(error)
           },

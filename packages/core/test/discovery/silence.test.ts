@@ -37,6 +37,22 @@ test.concurrent.for<{ what: string; direction: FaultDirection }>([
   },
 )
 
+test.concurrent('a watch that stays silent from its beginning on is listed anew: its backlog may choke the link', async t => {
+  const etcd = await startEtcd(t)
+  const proxy = await startProxy(t, etcd)
+  const registry = openRegistry(t, proxy.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.write([entry('a')])
+  const discovery = registry.discover('web')
+  const witness = new Witness(discovery)
+  discovery.once('fresh', () => proxy.freeze('down'))
+  await nextEvent(discovery, 'stale')
+  await writer.write([entry('b')])
+  await proxy.restore()
+  await expectConverged(witness, etcd, '/services/web/')
+  t.expect(registry.status().watches[0]).toMatchObject({ relists: 1, repairs: 0 })
+})
+
 test.concurrent('etcd gone: the last table stays and says that it is stale, and since when', async t => {
   const etcd = await startEtcd(t)
   const registry = openRegistry(t, etcd.endpoint)

@@ -19,6 +19,18 @@ const freeze = (direction: FaultDirection): Fault => ({
   end: (_, proxy) => proxy.restore(),
 })
 
+/** Somebody else on this machine may have its port for a moment. */
+async function startAgain(etcd: EtcdMember): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await etcd.restart()
+    } catch (error) {
+      if (tries === 10 || !String(error).includes('address already in use')) throw error
+      await new Promise(resolve => setTimeout(resolve, 1000))
+    }
+  }
+}
+
 const isAlive = ({ pid }: EtcdMember) => pid !== undefined
 
 export const faults: readonly Fault[] = [
@@ -38,8 +50,8 @@ export const faults: readonly Fault[] = [
     begin: (_, proxy, chance) => proxy.delay(chance.upTo(300)),
     end: (_, proxy) => proxy.restore(),
   },
-  { name: 'kill', begin: etcd => etcd.kill(), end: etcd => etcd.restart() },
-  { name: 'long kill', long: true, begin: etcd => etcd.kill(), end: etcd => etcd.restart() },
+  { name: 'kill', begin: etcd => etcd.kill(), end: startAgain },
+  { name: 'long kill', long: true, begin: etcd => etcd.kill(), end: startAgain },
   { name: 'wipe', begin: etcd => etcd.restart({ wipe: true }) },
   {
     name: 'wipe while cut',
