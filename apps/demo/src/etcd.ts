@@ -1,4 +1,4 @@
-import { createRegistry } from '@etcd-register/core'
+import { createRegistry, type EtcdRegisterError } from '@etcd-register/core'
 import { type FaultProxy, startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
 
 /** The etcd of this demo, and the consumer's own link to it, which can be cut. */
@@ -39,14 +39,18 @@ async function useEtcd(endpoints: string): Promise<Etcd> {
   return { label: `${target}, from ETCD_ENDPOINTS`, endpoints, target, link, stop: () => link.stop() }
 }
 
-/** What to do about an etcd that did not answer the first request. */
-export function advice({ code, message }: { code?: string; message: string }, { target }: Etcd): string {
-  const ways: Record<string, string> = {
-    ERR_ETCD_UNAVAILABLE: 'Is ETCD_ENDPOINTS right? Without it the demo starts an etcd of its own.',
-    ERR_ETCD_TIMEOUT: 'Is ETCD_ENDPOINTS right? Without it the demo starts an etcd of its own.',
-    ERR_ETCD_TLS:
-      'The consumer reaches it through a proxy on 127.0.0.1, so that the link can be cut:\n' +
-      'its certificate has to be valid for 127.0.0.1, and ETCD_CACERT has to name its authority.',
+/** What to say about an etcd that did not grant the first request. */
+export function complaint({ code, message }: EtcdRegisterError, { target }: Etcd): string {
+  if (code === 'ERR_ETCD_UNAVAILABLE' || code === 'ERR_ETCD_TIMEOUT') {
+    return (
+      `etcd at ${target} does not answer. Is it running there, and is ETCD_ENDPOINTS right?\n` +
+      'Without ETCD_ENDPOINTS the demo starts an etcd of its own.'
+    )
   }
-  return [`etcd at ${target} cannot be used: ${message}`, ways[code ?? '']].filter(Boolean).join('\n')
+  const reason = `etcd at ${target} cannot be used: ${message}`
+  if (code !== 'ERR_ETCD_TLS') return reason
+  return (
+    `${reason}\nThe consumer reaches it through a proxy on 127.0.0.1, so that the link can be cut: the certificate\n` +
+    'has to be valid for 127.0.0.1, and ETCD_CACERT has to name its authority.'
+  )
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createRegistry, type EtcdRegisterError, type Logger } from '@etcd-register/core'
 import type { FaultProxy } from '@etcd-register/testing'
 import { Consumer } from './consumer.ts'
-import { advice, openEtcd } from './etcd.ts'
+import { complaint, openEtcd } from './etcd.ts'
 import { Fleet } from './fleet.ts'
 import { openScreen, type Screen } from './screen.ts'
 
@@ -46,7 +46,7 @@ export async function openStage({ once, signal, onOpen }: StageOptions): Promise
   const registry = createRegistry({ hosts: etcd.link.endpoint, namespace, logger: loggerOf(note) })
   onOpen(() => registry.close())
   await registry.services().catch((error: EtcdRegisterError) => {
-    throw new Error(advice(error, etcd), { cause: error })
+    throw new Error(complaint(error, etcd), { cause: error })
   })
   signal.throwIfAborted()
 

@@ -2,7 +2,7 @@ import CliTable, { type Cell } from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
 import type { Consumer, Row } from './consumer.ts'
 
-const HEAD = ['instance', 'address', 'pid', 'status', 'age', 'answered', 'failed']
+const HEAD = ['instance', 'address', 'pid', 'status', 'age', 'calls', 'failed']
 const RIGHT = { hAlign: 'right' } as const
 
 /** The instances that the consumer knows, and how current that is. */
@@ -27,7 +27,7 @@ function cells({ id, address, pid, status, since, answered, failed }: Row, color
   const age = `${Math.floor((performance.now() - since) / 1000)} s`
   const failures = failed > 0 ? colors.red(failed) : '0'
   const shown = status === 'up' ? colors.green(status) : colors.yellow(status)
-  return [id, address, pid, shown, age, answered, failures].map((content, column) =>
+  return [id, address, pid, shown, age, answered + failed, failures].map((content, column) =>
     column === 2 || column > 3 ? { content, ...RIGHT } : { content },
   )
 }

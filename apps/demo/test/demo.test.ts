@@ -58,12 +58,12 @@ test.concurrent('nothing is left when the demo is killed', async ({ expect }) =>
   const processes = demo.processes()
   demo.kill()
   await demo.ended
-  await expect.poll(() => alive(processes), { timeout: 10_000 }).toEqual([])
+  await expect.poll(() => alive(processes), { timeout: 15_000 }).toEqual([])
 })
 
 test.concurrent('a scene that does not happen gives exit status 1, says which, and leaves nothing', async ({
   expect,
-}) => {
+}, 60_000) => {
   await using etcd = await startEtcdBinary()
   await using proxy = await startFaultProxy(etcd)
   await using demo = startDemo(['--once', '--json'], { ETCD_ENDPOINTS: proxy.endpoint })

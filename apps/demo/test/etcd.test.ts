@@ -9,8 +9,8 @@ test.concurrent('an etcd that does not answer gives exit status 1 and says what 
   await proxy.cut()
   await using demo = startDemo(['--once'], { ETCD_ENDPOINTS: proxy.endpoint })
   expect(await demo.ended).toBe(1)
-  expect(demo.errors.join('\n')).toContain(`etcd at ${proxy.endpoint} cannot be used`)
-  expect(demo.errors.join('\n')).toContain('Is ETCD_ENDPOINTS right?')
+  expect(demo.errors.join('\n')).toContain(`etcd at ${proxy.endpoint} does not answer`)
+  expect(demo.errors.join('\n')).toContain('is ETCD_ENDPOINTS right?')
 })
 
 test.concurrent('TLS and a login from the environment work, with the link of the consumer cut in between', async ({
