@@ -3,6 +3,7 @@ import { hex, leases, row, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import {
+  aLink,
   anEtcd,
   aRegistry,
   eventsOf,
@@ -71,6 +72,21 @@ describe.concurrent('somebody else touches what is ours', () => {
     // The next write is over what was found: two versions, not three.
     await registration.update({ weight: 7 })
     expect(await row(etcd)).toMatchObject({ version: 3 })
+    expect(events).toEqual([])
+  })
+
+  it('a key deleted while an update of it is under way is written once', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registration = await registered(aRegistry(test, link, { ttl: 5 }))
+    const events = eventsOf(registration)
+    link.delay(300)
+    const updated = registration.update({ weight: 5 })
+    await etcd.etcdctl('del', ORDERS_KEY)
+    await updated
+    await link.restore()
+    await registration.update({ weight: 6 })
+    expect(await row(etcd)).toMatchObject({ version: 2 })
     expect(events).toEqual([])
   })
 

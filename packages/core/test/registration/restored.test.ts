@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, rmSync } from 'node:fs'
+import type { EtcdMember } from '@etcd-register/testing'
+import { expect, it } from 'vitest'
+import { leases, revision } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { anEtcd, aRegistry, eventsOf, orders, registered, untilExactly } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+/** Where an etcd that runs keeps its store. */
+function storeOf(etcd: EtcdMember): string {
+  const args = execFileSync('ps', ['-o', 'args=', '-ww', '-p', String(etcd.pid)]).toString()
+  return /--data-dir (\S+)/.exec(args)![1]!
+}
+
+it('an etcd restored from a backup has what was registered after the backup, under the lease from before it', async test => {
+  const etcd = await anEtcd(test)
+  const registry = aRegistry(test, etcd, { ttl: 10 })
+  const before = await registered(registry)
+  const store = storeOf(etcd)
+  await etcd.kill()
+  cpSync(store, `${store}.backup`, { recursive: true })
+  await etcd.restart()
+
+  const after = await registered(registry, orders({ port: 8001 }))
+  for (let weight = 0; weight < 5; weight += 1) await after.update({ weight })
+  await untilExactly(etcd, [before, after])
+  const events = eventsOf(after)
+  const at = await revision(etcd)
+
+  await etcd.kill()
+  rmSync(store, { recursive: true })
+  cpSync(`${store}.backup`, store, { recursive: true })
+  await etcd.restart()
+  expect(await revision(etcd)).toBeLessThan(at)
+  await until(() => events.includes('registered'))
+  await untilExactly(etcd, [before, after])
+  expect(events).toEqual(['lost key-deleted', 'registered'])
+  expect(await leases(etcd)).toHaveLength(1)
+  expect(registry.status().lease.losses).toBe(0)
+})
