@@ -1,0 +1,228 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { createRegistry, type EtcdRegisterOptions, etcdRegister } from '@etcd-register/express'
+import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import type { Express, Router } from 'express'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+
+const require = createRequire(import.meta.url)
+let etcd: EtcdMember
+let count = 0
+
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+
+afterAll(() => etcd?.stop())
+
+describe.each([
+  ['express4', '4.22.3'],
+  ['express', '5.3.0'],
+])('%s %s', (name, version) => {
+  const express = require(name) as { (): Express; Router(): Router }
+
+  /** The middleware with a namespace of its own, what it warned of, and the keys of its service. */
+  function aMiddleware(options: EtcdRegisterOptions = {}) {
+    count += 1
+    const namespace = `/${name}-${count}`
+    const warnings: string[] = []
+    const ignore = () => {}
+    const warn = (_: object, message: string) => warnings.push(message)
+    const middleware = etcdRegister({
+      hosts: etcd.endpoint,
+      namespace,
+      name: 'orders',
+      ttl: 60,
+      drainDelay: 0,
+      signals: false,
+      logger: { debug: ignore, info: ignore, warn, error: warn },
+      ...options,
+    })
+    onTestFinished(() => middleware.close())
+    const keys = async () => {
+      const text = await etcd.etcdctl('get', '--prefix', '--keys-only', `${namespace}/`)
+      return text.split('\n').filter(line => line !== '')
+    }
+    const key = (server: Server) => `${namespace}/orders/127.0.0.1:${portOf(server)}`
+    return { middleware, warnings, keys, key }
+  }
+
+  const portOf = (server: Server) => (server.address() as AddressInfo).port
+
+  async function listening<T extends Server>(server: T): Promise<T> {
+    onTestFinished(() => void (server.listening && server.close()))
+    if (!server.listening) await once(server, 'listening')
+    return server
+  }
+
+  const listen = (app: Express) => listening(app.listen(0, '127.0.0.1') as Server)
+
+  function closed(server: Server): Promise<unknown> {
+    const over = once(server, 'close')
+    server.close()
+    return over
+  }
+
+  test('is what was loaded', () => {
+    expect((require(`${name}/package.json`) as { version: string }).version).toBe(version)
+  })
+
+  test.each<[string, (app: Express, middleware: RequestListener) => void]>([
+    ['app.use(it)', (app, it) => app.use(it)],
+    ['app.use(path, it)', (app, it) => app.use('/orders', it)],
+    ['app.use([it])', (app, it) => app.use([it] as never)],
+    ['twice', (app, it) => app.use(it).use(it)],
+    [
+      'in a sub-app that is mounted already',
+      (app, it) => {
+        const inner = express()
+        app.use('/inner', inner)
+        inner.use(it)
+      },
+    ],
+    [
+      'in a sub-app that is mounted later, two deep',
+      (app, it) => {
+        const [outer, inner] = [express(), express()]
+        inner.use(it)
+        outer.use('/inner', inner)
+        app.use('/outer', outer)
+      },
+    ],
+  ])('registers the server while it listens: %s', async (_, use) => {
+    const { middleware, warnings, keys, key } = aMiddleware()
+    const app = express()
+    use(app, middleware as never)
+    app.get('/', (_request, response) => void response.send('ok'))
+    expect(middleware.registration).toBeUndefined()
+    const server = await listen(app)
+    await middleware.registration!.ready()
+    expect(await keys()).toEqual([key(server)])
+    expect(await (await fetch(`http://127.0.0.1:${portOf(server)}/`)).text()).toBe('ok')
+    await closed(server)
+    expect(await keys()).toEqual([])
+    expect(warnings).toEqual([])
+  })
+
+  test('registers a server that listens already when it is mounted, and no server of another app', async () => {
+    const { middleware, keys, key } = aMiddleware()
+    const app = express()
+    const server = await listen(app)
+    await listen(express())
+    app.use(middleware)
+    await middleware.registration!.ready()
+    await listen(express())
+    expect(await keys()).toEqual([key(server)])
+  })
+
+  test('registers an https server as https', async () => {
+    const { middleware } = aMiddleware()
+    const app = express()
+    app.use(middleware)
+    const pair = await (await createCertificateAuthority()).issue()
+    const server = await listening(createHttpsServer(pair, app).listen(0, '127.0.0.1'))
+    await middleware.registration!.ready()
+    expect(middleware.registration!.instance.endpoints).toEqual([`https://127.0.0.1:${portOf(server)}`])
+  })
+
+  test('registers again when the server listens again', async () => {
+    const { middleware, keys, key } = aMiddleware()
+    const app = express()
+    app.use(middleware)
+    await closed(await listen(app))
+    const server = createServer(app)
+    for (let time = 1; time <= 2; time += 1) {
+      await listening(server.listen(0, '127.0.0.1'))
+      await middleware.registration!.ready()
+      expect(await keys()).toEqual([key(server)])
+      await closed(server)
+      expect(await keys()).toEqual([])
+    }
+  })
+
+  test('in a router it registers with the first request, and warns once', async () => {
+    const { middleware, warnings, keys, key } = aMiddleware()
+    const router = express.Router()
+    router.use(middleware as never)
+    const app = express()
+    app.use(router)
+    const server = await listen(app)
+    expect(middleware.registration).toBeUndefined()
+    for (let time = 1; time <= 3; time += 1) {
+      expect((await fetch(`http://127.0.0.1:${portOf(server)}/`)).status).toBe(404)
+    }
+    await middleware.registration!.ready()
+    expect(await keys()).toEqual([key(server)])
+    expect(warnings).toEqual([expect.stringMatching(/with the first request only.*pass it as "server"/)])
+  })
+
+  test('a server that has the app inside a function is attached by hand, or given as "server"', async () => {
+    const app = express()
+    const server = await listening(
+      createServer((request, response) => app(request, response)).listen(0, '127.0.0.1'),
+    )
+    const given = aMiddleware({ server })
+    app.use(given.middleware)
+    await given.middleware.registration!.ready()
+    expect(await given.keys()).toEqual([given.key(server)])
+
+    const attached = aMiddleware()
+    app.use(attached.middleware)
+    expect(attached.middleware.registration).toBeUndefined()
+    await attached.middleware.attach(server).registration!.ready()
+    expect(await attached.keys()).toEqual([attached.key(server)])
+    expect([...given.warnings, ...attached.warnings]).toEqual([])
+  })
+
+  test('with enabled: false it only calls next', async () => {
+    const { middleware } = aMiddleware({ enabled: false })
+    const app = express()
+    app.use(middleware)
+    const server = await listen(app)
+    expect((await fetch(`http://127.0.0.1:${portOf(server)}/`)).status).toBe(404)
+    expect(middleware.registration).toBeUndefined()
+    expect(middleware.registry.status().etcd.connection).toBe('idle')
+  })
+
+  test('uses the registry that it is given, and leaves it open', async () => {
+    await using registry = createRegistry({
+      hosts: etcd.endpoint,
+      namespace: `/${name}-given`,
+      logger: false,
+    })
+    const { middleware } = aMiddleware({ registry })
+    const app = express()
+    app.use(middleware)
+    const server = await listen(app)
+    await middleware.registration!.ready()
+    expect(await registry.services()).toEqual(['orders'])
+    await closed(server)
+    await middleware.close()
+    expect(await registry.services()).toEqual([])
+  })
+
+  test('refuses an option where it is called, not when the server listens', () => {
+    const call = (options: EtcdRegisterOptions) => () => etcdRegister(options)
+    expect(call({ name: 'a/b' })).toThrow(/Option "name" must be/)
+    expect(call({ name: 'a', weight: 2000 })).toThrow(/Option "weight" must be/)
+    expect(call({ name: 'a', ttl: 1 })).toThrow(/Option "ttl" must be/)
+    expect(call({ name: 'a', drainDelay: -1 })).toThrow(/Option "drainDelay" must be/)
+  })
+})
+
+test('the middleware is called with nothing but next, and does nothing else', () => {
+  const middleware = etcdRegister({ name: 'orders', enabled: false, logger: false })
+  let calls = 0
+  const untouchable = new Proxy(
+    {},
+    { set: () => false, defineProperty: () => false, deleteProperty: () => false },
+  )
+  middleware(untouchable, untouchable, (...args: unknown[]) => {
+    calls += 1
+    expect(args).toEqual([])
+  })
+  expect(calls).toBe(1)
+})
