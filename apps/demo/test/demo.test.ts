@@ -63,7 +63,7 @@ test.concurrent('nothing is left when the demo is killed', async ({ expect }) =>
 
 test.concurrent('a scene that does not happen gives exit status 1, says which, and leaves nothing', async ({
   expect,
-}, 60_000) => {
+}) => {
   await using etcd = await startEtcdBinary()
   await using proxy = await startFaultProxy(etcd)
   await using demo = startDemo(['--once', '--json'], { ETCD_ENDPOINTS: proxy.endpoint })
@@ -74,4 +74,4 @@ test.concurrent('a scene that does not happen gives exit status 1, says which, a
   expect(demo.lines).toContain('✗ the row of orders-2 leaves: not within 5 s')
   expect(JSON.parse(demo.lines.at(-1)!)).toMatchObject({ ok: false })
   expect(alive(processes)).toEqual([])
-})
+}, 60_000)
