@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { startEtcdBinary } from '@etcd-register/testing'
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+import { until } from './support/until.ts'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
+
+interface Example {
+  /** Such as `packages/core/README.md:20`. */
+  at: string
+  code: string
+}
+
+function examplesIn(file: string): Example[] {
+  const text = readFileSync(`${root}/${file}`, 'utf8')
+  return [...text.matchAll(/^([ ]*)```(?:ts|js)\n(.*?)^\1```$/gms)].map(({ index, 1: indent, 2: code }) => ({
+    at: `${file}:${text.slice(0, index).split('\n').length}`,
+    code: code!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+  }))
+}
+
+const readmes = readdirSync(`${root}/packages`).map(name => `packages/${name}/README.md`)
+const examples = ['README.md', ...readmes].flatMap(examplesIn)
+
+/** From a folder that sees all packages and express. */
+const home = `${root}/packages/express`
+
+test('every README has examples', () => {
+  const files = new Set(examples.map(({ at }) => at.replace(/:\d+$/, '')))
+  expect([...files]).toEqual(['README.md', ...readmes])
+})
+
+test('every example compiles, with the types that are published', { timeout: 60_000 }, () => {
+  const files = new Map(examples.map(({ code }, i) => [`${home}/example-${i}.ts`, `${code}\nexport {}\n`]))
+  const options: ts.CompilerOptions = {
+    ...ts.parseJsonConfigFileContent(
+      ts.readConfigFile(`${root}/tsconfig.base.json`, ts.sys.readFile).config,
+      ts.sys,
+      home,
+    ).options,
+    // For `await using` in the examples.
+    lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+    declaration: false,
+    isolatedDeclarations: false,
+    noEmit: true,
+  }
+  const host = ts.createCompilerHost(options)
+  const { readFile, fileExists, getSourceFile } = host
+  host.readFile = name => files.get(name) ?? readFile(name)
+  host.fileExists = name => files.has(name) || fileExists(name)
+  host.getSourceFile = (name, ...rest) =>
+    files.has(name)
+      ? ts.createSourceFile(name, files.get(name)!, {
+          languageVersion: ts.ScriptTarget.ES2023,
+          impliedNodeFormat: ts.ModuleKind.ESNext,
+        })
+      : getSourceFile(name, ...rest)
+  const program = ts.createProgram([...files.keys()], options, host)
+  const faults = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const example = [...files.keys()].indexOf(file?.fileName ?? '')
+    const line = file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : 0
+    return `${examples[example]?.at ?? file?.fileName} +${line}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`
+  })
+  expect(faults).toEqual([])
+})
+
+describe.concurrent('the first example of each README works as it stands', () => {
+  test.for([
+    ['README.md', /^Response \{/],
+    ['packages/core/README.md', /^hello$/],
+    ['packages/express/README.md', /^hello$/],
+  ] as const)('%s', async ([file, expected], t) => {
+    await using etcd = await startEtcdBinary()
+    const { code } = examplesIn(file)[0]!
+    const { outputText } = ts.transpileModule(code, {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 },
+    })
+    const child = spawn(process.execPath, ['--input-type=module', '-'], {
+      cwd: home,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ETCD_ENDPOINTS: etcd.endpoint },
+    })
+    t.onTestFinished(() => void child.kill('SIGKILL'))
+    child.stdin.end(outputText)
+    const said: string[] = []
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', line => said.push(line))
+    }
+    const ended = once(child, 'exit')
+    await until(() => said.some(line => expected.test(line)) || child.exitCode !== null, { within: 15_000 })
+    expect(said).toContainEqual(expect.stringMatching(expected))
+    child.kill('SIGTERM')
+    await ended
+    // The service left: nothing of it waits for a lease to expire.
+    await until(async () => (await etcd.etcdctl('get', '--prefix', '--keys-only', '/services/')) === '')
+  })
+})
