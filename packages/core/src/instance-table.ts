@@ -237,7 +237,8 @@ class Rows implements WatchedKeys {
     if (value.length > MAX_VALUE_BYTES) return { skip: `longer than ${MAX_VALUE_BYTES} bytes` }
     const { format, namespace, name } = this.#options
     try {
-      return format.decode({ key, value }, { namespace, name })
+      const decoded = format.decode({ key, value }, { namespace, name })
+      return 'instance' in decoded ? decoded : { skip: String(decoded.skip) }
     } catch (error) {
       return { skip: `format "${format.name}" threw: ${String(error)}` }
     }

@@ -16,13 +16,19 @@ export type KeyEvent =
   | ({ readonly type: 'put' } & KeyValue)
   | { readonly type: 'delete'; readonly key: string; readonly revision: number }
 
+/** Bytes that are no UTF-8 one by one, so that two such keys stay two. */
+function textOf(key: Buffer): string {
+  const text = key.toString()
+  return text.includes('\ufffd') ? key.toString('latin1') : text
+}
+
 export function keyValueOf({ key, value, mod_revision, lease }: IKeyValue): KeyValue {
-  return { key: key.toString(), value, revision: Number(mod_revision), lease: String(lease) }
+  return { key: textOf(key), value, revision: Number(mod_revision), lease: String(lease) }
 }
 
 export function eventOf({ type, kv }: IEvent): KeyEvent {
   if (String(type).toUpperCase() === 'PUT') return { type: 'put', ...keyValueOf(kv) }
-  return { type: 'delete', key: kv.key.toString(), revision: Number(kv.mod_revision) }
+  return { type: 'delete', key: textOf(kv.key), revision: Number(kv.mod_revision) }
 }
 
 /** The first key after all those that begin with `prefix`; the prefix ends in `/`, so its last byte can be counted up. */

@@ -38,8 +38,8 @@ test('nothing is lost when others write while a discovery starts', async t => {
     const inOrder = operations.map((operation, i) => ({ operation, revision: revisions[i]! }))
     const expected = new Map([[last.put, last.value]])
     for (const { operation } of inOrder.sort((a, b) => a.revision - b.revision)) {
-      if ('put' in operation) expected.set(operation.put, operation.value)
-      else expected.delete(operation.del)
+      if ('put' in operation) expected.set(String(operation.put), operation.value)
+      else expected.delete(String(operation.del))
     }
     expect([...witness.differencesFrom(expected), ...witness.differences()]).toEqual([])
     await discovery.close()

@@ -1,3 +1,4 @@
+import { type Decoded, jsonFormat, type RawEntry } from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expectConverged } from '../support/oracle.ts'
@@ -104,6 +105,36 @@ test('metadata keys like __proto__ and constructor are plain text', async t => {
   expect(Object.getPrototypeOf(found)).toBeNull()
   expect(Object.isFrozen(found)).toBe(true)
   expect(({} as Record<string, unknown>).polluted).toBeUndefined()
+})
+
+test('keys that are not UTF-8 are told apart, and deleted one by one', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/bytes' })
+  const writer = openWriter(t, etcd.endpoint)
+  const keys = [0xfe, 0xff].map(byte => Buffer.concat([Buffer.from('/bytes/web/'), Buffer.from([byte])]))
+  for (const [i, put] of keys.entries()) await writer.write([{ put, value: valueFor('web', `n${i}`) }])
+  const { discovery, witness } = await discover(registry, 'web')
+  expect(discovery.instances.map(({ id }) => id)).toEqual(['n0', 'n1'])
+  await reached(discovery, await writer.write([{ del: keys[0]! }]))
+  expect(discovery.instances.map(({ id }) => id)).toEqual(['n1'])
+  expect(witness.differences()).toEqual([])
+})
+
+test("a value that the user's own format fails on is a bad value", async t => {
+  const logger = keepLog()
+  const decode = (entry: RawEntry, context: { namespace: string; name: string }): Decoded => {
+    if (entry.key.endsWith('throws')) throw new Error('no')
+    if (entry.key.endsWith('nothing')) return undefined as unknown as Decoded
+    return jsonFormat().decode(entry, context)
+  }
+  const format = { ...jsonFormat(), name: 'own', decode }
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/own', logger, format })
+  const writer = openWriter(t, etcd.endpoint)
+  const { discovery } = await discover(registry, 'web')
+  const ids = ['throws', 'nothing', 'good']
+  const put = (id: string) => ({ put: `/own/web/${id}`, value: valueFor('web', id) })
+  await reached(discovery, await writer.write(ids.map(put)))
+  expect(discovery.instances.map(({ id }) => id)).toEqual(['good'])
+  expect(logger.of('warn')).toHaveLength(2)
 })
 
 test('a service never sees one whose name begins like its own', async t => {

@@ -14,7 +14,8 @@ export function valueFor(name: string, id: string, fields: object = {}): string 
   return JSON.stringify({ id, name, version: '', metadata: {}, endpoints, ...fields })
 }
 
-export type Operation = { put: string; value: string } | { del: string }
+/** A key is text, or bytes. */
+export type Operation = { put: string | Buffer; value: string } | { del: string | Buffer }
 
 /** Writes keys of any content as fast as etcd takes them. */
 export class RawWriter {
