@@ -1,6 +1,6 @@
 import { type TestContext, test } from 'vitest'
 import { expectConverged } from '../support/oracle.ts'
-import { valueFor } from '../support/raw-writer.ts'
+import { type RawWriter, valueFor } from '../support/raw-writer.ts'
 import { discover, nextEvent, openRegistry, openWriter, startEtcd, startProxy } from '../support/read-side.ts'
 
 const entry = (id: string, fields: object = {}) => ({
@@ -10,13 +10,19 @@ const entry = (id: string, fields: object = {}) => ({
 const entries = (count: number, fields: object = {}) =>
   Array.from({ length: count }, (_, i) => entry(`n${i}`, fields))
 
+/** In twenty revisions. */
+async function writeInTurn(writer: RawWriter, all: ReturnType<typeof entries>): Promise<void> {
+  const size = all.length / 20
+  for (let at = 0; at < all.length; at += size) await writer.write(all.slice(at, at + size))
+}
+
 /** A table of so many instances whose link to etcd is cut. */
 async function cutOff(t: TestContext, count: number) {
   const etcd = await startEtcd(t)
   const proxy = await startProxy(t, etcd)
   const registry = openRegistry(t, proxy.endpoint)
   const writer = openWriter(t, etcd.endpoint)
-  for (const one of entries(count)) await writer.write([one])
+  await writeInTurn(writer, entries(count))
   const { discovery, witness } = await discover(registry, 'web')
   await nextEvent(discovery, 'fresh')
   await proxy.cut()
@@ -39,7 +45,7 @@ test.concurrent('history compacted while the link was cut: only what really chan
 })
 
 test.concurrent('an idle service whose history is compacted tells nothing', async t => {
-  const { etcd, proxy, writer, witness } = await cutOff(t, 5)
+  const { etcd, proxy, writer, witness } = await cutOff(t, 20)
   for (let i = 0; i < 10; i += 1) await writer.put('/elsewhere', `${i}`)
   await etcd.compact()
   await proxy.restore()
@@ -72,7 +78,7 @@ test.concurrent('a wiped store that is behind the table is listed again', async 
 test.concurrent('a wiped store that caught up to the very revision is listed again', async t => {
   const { etcd, proxy, writer, witness } = await cutOff(t, 20)
   await etcd.restart({ wipe: true })
-  for (const one of entries(20).reverse()) await writer.write([one])
+  await writeInTurn(writer, entries(20).reverse())
   await writer.write([entry('n5', { version: '2' })])
   await proxy.restore()
   await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
@@ -81,7 +87,7 @@ test.concurrent('a wiped store that caught up to the very revision is listed aga
 test.concurrent('a wiped store with the same keys at the same revisions shows its other values', async t => {
   const { etcd, proxy, writer, witness } = await cutOff(t, 20)
   await etcd.restart({ wipe: true })
-  for (const one of entries(20, { version: '2' })) await writer.write([one])
+  await writeInTurn(writer, entries(20, { version: '2' }))
   await proxy.restore()
   await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
 })
@@ -98,7 +104,7 @@ test.concurrent('a wiped store that went past the revision is listed again', asy
 test.concurrent('a wiped store with 1,500 keys in another order is listed again', async t => {
   const { etcd, proxy, writer, witness } = await cutOff(t, 1500)
   await etcd.restart({ wipe: true })
-  for (const one of entries(1500, { version: '2' }).reverse()) await writer.write([one])
+  await writeInTurn(writer, entries(1500, { version: '2' }).reverse())
   await proxy.restore()
   await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
 })
