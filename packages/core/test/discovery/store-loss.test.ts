@@ -78,8 +78,7 @@ test.concurrent('a wiped store that is behind the table is listed again', async 
 test.concurrent('a wiped store that caught up to the very revision is listed again', async t => {
   const { etcd, proxy, writer, witness } = await cutOff(t, 20)
   await etcd.restart({ wipe: true })
-  await writeInTurn(writer, entries(20).reverse())
-  await writer.write([entry('n5', { version: '2' })])
+  await writeInTurn(writer, entries(20, { version: '2' }).reverse())
   await proxy.restore()
   await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
 })
