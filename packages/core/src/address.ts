@@ -117,7 +117,7 @@ function localAddressTowards(etcd: string): Promise<string | undefined> {
 }
 
 /** Of `http://host:port`, with or without the scheme. */
-export function splitHost(etcd: string): { host: string; port: number } {
+function splitHost(etcd: string): { host: string; port: number } {
   const url = new URL(etcd.includes('://') ? etcd : `http://${etcd}`)
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
 }

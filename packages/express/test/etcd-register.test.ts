@@ -5,7 +5,8 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { createRegistry, type EtcdRegisterOptions, etcdRegister } from '@etcd-register/express'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
-import type { Express, Router } from 'express'
+import express5, { type Express } from 'express'
+import express4 from 'express4'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 
 const require = createRequire(import.meta.url)
@@ -19,11 +20,9 @@ beforeAll(async () => {
 afterAll(() => etcd?.stop())
 
 describe.each([
-  ['express4', '4.22.3'],
-  ['express', '5.3.0'],
-])('%s %s', (name, version) => {
-  const express = require(name) as { (): Express; Router(): Router }
-
+  ['express4', '4.22.3', express4],
+  ['express', '5.3.0', express5],
+] as const)('%s %s', (name, version, express) => {
   /** The middleware with a namespace of its own, what it warned of, and the keys of its service. */
   function aMiddleware(options: EtcdRegisterOptions = {}) {
     count += 1

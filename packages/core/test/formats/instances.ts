@@ -1,12 +1,18 @@
-import { type Decoded, jsonFormat, plainFormat, type ServiceInstance } from '@etcd-register/core'
+import {
+  type Decoded,
+  type InstanceFormat,
+  jsonFormat,
+  plainFormat,
+  type ServiceInstance,
+} from '@etcd-register/core'
 import { expect } from 'vitest'
 import { makeInstance } from '../../src/instance.ts'
 
-export const json = jsonFormat()
-export const plain = plainFormat()
+export const json: InstanceFormat = jsonFormat()
+export const plain: InstanceFormat = plainFormat()
 
 /** An instance that has everything, each value another. */
-export const full = makeInstance(
+export const full: ServiceInstance = makeInstance(
   {
     id: 'a-1',
     name: 'orders',
@@ -23,12 +29,12 @@ export const full = makeInstance(
 )
 
 /** An instance that has what it must. */
-export const bare = makeInstance(
+export const bare: ServiceInstance = makeInstance(
   { id: '10.0.0.5:8000', name: 'orders', host: '10.0.0.5', port: 8000, protocol: 'http' },
   '',
 )
 
-export const bytes = (value: string | object) =>
+export const bytes = (value: string | object): Buffer =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
 
 /** The instance, or a failure that says why there is none. */

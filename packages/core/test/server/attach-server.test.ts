@@ -116,7 +116,7 @@ describe('a server is on the roll', () => {
     const { registry } = aRoll()
     const server = aServer()
     const port = await listen(server)
-    const more = { port: undefined, protocol: undefined, host: undefined, drainDelay: 0 } as ServerOptions
+    const more: object = { port: undefined, protocol: undefined, host: undefined, drainDelay: 0 }
     expect(attach(server, registry, more).registration!.instance).toMatchObject({ port, protocol: 'http' })
   })
 
