@@ -119,8 +119,7 @@ export class LeaseKeeper {
     this.#transit('granting')
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
-        const sentAt = clock.now()
-        const granted = await connection.grant(ttl)
+        const { sentAt, ...granted } = await connection.grant(ttl)
         const term = { id: granted.ID, ttl: Number(granted.TTL), ackedAt: sentAt, expiresAt: 0 }
         term.expiresAt = sentAt + term.ttl * 1000
         if (signal.aborted) return void connection.revoke(term.id).catch(() => {})

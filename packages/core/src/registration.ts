@@ -107,7 +107,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   ready({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
     return this.#waiters.until(() => {
-      if (this.#written > 0 && this.#state !== 'closed') return true
+      if (this.#state !== 'registering' && this.#state !== 'closed') return true
       this.#throwIfHopeless()
       return false
     }, signal)

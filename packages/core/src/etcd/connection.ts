@@ -84,8 +84,14 @@ export class Connection {
     return this.#call('a write', options, (transport, call) => transport.kv.txn(request, call))
   }
 
-  grant(ttl: number, options?: CallOptions): Promise<ILeaseGrantResponse> {
-    return this.#call('a lease', options, (transport, call) => transport.lease.leaseGrant({ TTL: ttl }, call))
+  /** `sentAt`: when the request that was granted went out, by our clock. */
+  async grant(ttl: number, options?: CallOptions): Promise<ILeaseGrantResponse & { sentAt: number }> {
+    let sentAt = 0
+    const granted = await this.#call('a lease', options, (transport, call) => {
+      sentAt = this.#clock.now()
+      return transport.lease.leaseGrant({ TTL: ttl }, call)
+    })
+    return { ...granted, sentAt }
   }
 
   async revoke(id: string, options?: CallOptions): Promise<void> {

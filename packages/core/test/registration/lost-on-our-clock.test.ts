@@ -3,7 +3,15 @@ import { leases } from '../support/etcdctl-table.ts'
 import { SLACK } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { aLink, anEtcd, aRegistry, eventsOf, registered, untilExactly } from '../support/write-side.ts'
+import {
+  aLink,
+  anEtcd,
+  aRegistry,
+  eventsOf,
+  orders,
+  registered,
+  untilExactly,
+} from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -71,5 +79,42 @@ describe.concurrent('our clock decides when a lease is lost', () => {
     etcd.thaw()
     await untilExactly(etcd, [registration])
     expect(events).toEqual(['lost lease-expired', 'registered'])
+  })
+
+  it('the time that a member without an answer took does not count', async test => {
+    const etcd = await anEtcd(test)
+    const dead = await aLink(test, etcd)
+    dead.freeze()
+    // Which of the two is asked first is a matter of chance.
+    const registries = Array.from({ length: 6 }, () =>
+      aRegistry(
+        test,
+        { endpoints: [dead.endpoint, etcd.endpoint] },
+        { ttl: 2, requestTimeout: 2200, namespace: `/${Math.random()}` },
+      ),
+    )
+    const registrations = await Promise.all(registries.map(registry => registered(registry)))
+    await Promise.all(registrations.map(it => new Promise(renewed => it.once('renewed', renewed))))
+    for (const registry of registries) expect(registry.status().lease.losses).toBe(0)
+    await dead.restore()
+    await untilExactly(etcd, registrations)
+  })
+
+  it('ready() means registered: a key written under a lease that is lost by then does not count', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 2, requestTimeout: 5000 })
+    const other = await registered(registry, orders({ port: 8001 }))
+    link.freeze('down')
+    const registration = registry.register(orders())
+    let stateWhenReady: string | undefined
+    const ready = registration.ready().then(() => {
+      stateWhenReady = registration.state
+    })
+    await new Promise(lost => other.once('lost', lost))
+    await link.restore()
+    await ready
+    expect(stateWhenReady).toBe('registered')
+    await untilExactly(etcd, [registration, other])
   })
 })
