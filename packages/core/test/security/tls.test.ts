@@ -169,6 +169,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
           /does "hosts" say https:\/\/ where etcd speaks TLS, and only there\? Trying on\.$/,
         ),
       ])
+      expect(warnings[0], 'the words of gRPC without its time').not.toMatch(/\d{4}-\d\d-\d\dT/)
       const { lastError } = registry.status().etcd
       expect(lastError).toMatchObject({ code: 'ERR_ETCD_UNAVAILABLE' })
       expect(registration.state).toBe('registering')

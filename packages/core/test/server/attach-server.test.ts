@@ -183,6 +183,7 @@ describe('a server is not on the roll', () => {
   test('once it was let go of, though it serves on; then nothing of ours is left on it', async () => {
     const { registry, keys } = aRoll()
     const server = aServer()
+    const { close } = server
     const before = process.listenerCount('SIGTERM')
     const attached = attach(server, registry, { signals: true })
     expect(process.listenerCount('SIGTERM')).toBe(before + 1)
@@ -191,6 +192,7 @@ describe('a server is not on the roll', () => {
     await attached.close()
     expect(await keys()).toEqual([])
     expect(process.listenerCount('SIGTERM')).toBe(before)
+    expect(server.close).toBe(close)
     expect((await answer(port)).text).toBe('ok')
     await closed(server)
     await listen(server)

@@ -16,7 +16,7 @@ afterAll(() => etcd?.stop())
 interface Serving {
   options?: object
   /** The app has a handler of its own for SIGTERM. */
-  handler?: boolean
+  handler?: 'close' | 'stay'
   signalExit?: boolean
 }
 
@@ -34,7 +34,7 @@ async function serving(t: TestContext, more: Serving = {}) {
     fetch(`http://127.0.0.1:${port}/never`).catch(() => {})
     await child.said('/never')
   }
-  return { child, keys, neverAnswered }
+  return { child, keys, port, neverAnswered }
 }
 
 describe.concurrent('on a signal', () => {
@@ -50,11 +50,24 @@ describe.concurrent('on a signal', () => {
   )
 
   test('where the app handles it, it leaves, and how to end is not its business', async t => {
-    const { child, keys } = await serving(t, { handler: true })
+    const { child, keys } = await serving(t, { handler: 'close' })
     child.kill('SIGTERM')
     expect(await child.ended).toBe(7)
     expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'closed'])
     expect(await keys()).toBe(0)
+  })
+
+  test('where the app handles it and goes on, so do we, off the roll', async t => {
+    const { child, keys, port } = await serving(t, { handler: 'stay' })
+    child.kill('SIGTERM')
+    await child.said('left')
+    expect(await keys()).toBe(0)
+    child.kill('SIGTERM')
+    await child.said('the app handles it', 2)
+    const response = await fetch(`http://127.0.0.1:${port}/`)
+    expect(await response.text()).toBe('ok')
+    expect(response.headers.get('connection')).toBe('close')
+    expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'the app handles it', '/'])
   })
 
   test('signal-exit counts for nobody, and still gets its turn at the end', async t => {
