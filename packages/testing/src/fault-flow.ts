@@ -53,7 +53,7 @@ export function startFlow(source: Socket, sink: Socket, link: LinkState): Flow {
 
   function pass(what: Item['what']) {
     if (what === 'end') sink.end()
-    else if (what === 'reset') sink.resetAndDestroy()
+    else if (what === 'reset') resetSocket(sink)
     else {
       queued -= what.length
       const allowed = link.allow?.(what.length) ?? what.length
@@ -79,4 +79,13 @@ export function startFlow(source: Socket, sink: Socket, link: LinkState): Flow {
       queue.length = 0
     },
   }
+}
+
+/**
+ * Resets a connection, also one whose end is just being sent: libuv refuses that with EINVAL, and Node then spins for
+ * ever when the process ends.
+ */
+export function resetSocket(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+  else socket.resetAndDestroy()
 }

@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net'
-import { type Flow, type LinkState, startFlow } from './fault-flow.ts'
+import { type Flow, type LinkState, resetSocket, startFlow } from './fault-flow.ts'
 import { freePort } from './free-port.ts'
 
 /** `up` is towards the target, `down` towards the client. */
@@ -92,8 +92,8 @@ export async function startFaultProxy(
   function reset() {
     callOff()
     end(({ client, target: socket }) => {
-      client.resetAndDestroy()
-      socket.resetAndDestroy()
+      resetSocket(client)
+      resetSocket(socket)
     })
   }
 
@@ -131,7 +131,7 @@ export async function startFaultProxy(
           // what was allowed to pass shall arrive: a reset could overtake it
           end(({ client, target: socket }) => {
             client.destroySoon()
-            socket.resetAndDestroy()
+            resetSocket(socket)
           })
           callOff()
         }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { type FaultProxy, startFaultProxy } from '@etcd-register/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { resetSocket } from '../src/fault-flow.ts'
 
 let server: Server
 let accepted: Socket[]
@@ -226,6 +227,16 @@ test('stop resets connections, frees the port and can be called again', async ()
   await proxy.stop()
   await expect(dial()).rejects.toThrow('ECONNREFUSED')
   await expect(proxy.restore()).rejects.toThrow('stopped')
+})
+
+test('a connection whose end is on its way can be reset', async () => {
+  const client = await dial()
+  const errors: Error[] = []
+  client.on('error', error => errors.push(error))
+  client.end()
+  resetSocket(client)
+  await once(client, 'close')
+  expect(errors).toEqual([])
 })
 
 test('keeps the protocol of its target in the endpoint', async () => {
