@@ -87,8 +87,8 @@ class World {
       for (const fault of chosen) await fault.begin(this.#etcd, this.#proxy, this.#chance)
       await pause(this.#chance.upTo(chosen.some(({ long }) => long) ? 7000 : 1500))
       await Promise.race([Promise.all([...this.#registrations].map(one => this.#meddle(one))), pause(500)])
-    } finally {
       for (const fault of [...chosen].reverse()) await fault.end?.(this.#etcd, this.#proxy, this.#chance)
+    } finally {
       over = true
       await busy
     }
