@@ -3,8 +3,11 @@ import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
 /** Starts to follow a key from the revision after `revision` on; returns the end of it. */
 export type KeyWatcher = (key: string, keys: WatchedKeys, revision: number) => () => void
 
-/** Sees what became of a key at a revision; `found` is `undefined` when it is gone. */
-export type KeyObserver = (found: KeyValue | undefined, revision: number) => void
+/**
+ * Sees what became of a key at a revision; `found` is `undefined` when it is gone. No revision: the store went back,
+ * and none from before says anything any more.
+ */
+export type KeyObserver = (found: KeyValue | undefined, revision: number | undefined) => void
 
 /** Sees what becomes of one key of ours, from what is known of it on. */
 export class KeyGuard implements WatchedKeys {
@@ -39,12 +42,11 @@ export class KeyGuard implements WatchedKeys {
 
   reset(entries: readonly KeyValue[], revision: number): void {
     const found = entries.find(({ key }) => key === this.#key)
-    // A store that went back: no revision from before says anything any more.
     const rewound = revision < this.#seen
     this.#seen = revision
     if (found?.revision === this.#revision && !rewound) return
     this.#revision = found?.revision
-    this.#observe(found, rewound ? Number.POSITIVE_INFINITY : (found?.revision ?? revision))
+    this.#observe(found, rewound ? undefined : (found?.revision ?? revision))
   }
 
   apply(events: readonly KeyEvent[]): void {

@@ -330,10 +330,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#guards.set(key, new KeyGuard(this.#deps.watchKey, key, seen, observe))
   }
 
-  #observe(key: string, found: KeyValue | undefined, revision: number): void {
+  #observe(key: string, found: KeyValue | undefined, revision: number | undefined): void {
     if (this.#closing.signal.aborted) return
     if (this.#writing) {
       this.#unseen.push(() => this.#observe(key, found, revision))
+      return
+    }
+    // Whether we wrote before or after the store went back, only a write can tell.
+    if (revision === undefined) {
+      this.#lookAgain()
       return
     }
     const known = this.#revisions.get(key)
