@@ -101,14 +101,16 @@ describe.concurrent('two processes with one id', () => {
   })
 
   it('when etcd loses its data, one of the two has the key and the other stays out', async test => {
-    const { etcd, older, newer } = await anOlderAndANewer(test)
+    const { etcd, older, newer } = await anOlderAndANewer(test, 5)
     await etcd.restart({ wipe: true })
     const states = () => [older.state, newer.state].sort().join()
-    await until(() => row(etcd))
-    const winner = versionIn(await row(etcd)) === 'older' ? older : newer
-    const found = await untilExactly(etcd, [winner])
-    await until(() => states() === 'conflict,registered')
-    await new Promise(renewed => winner.once('renewed', renewed))
+    const winner = () => (older.state === 'registered' ? older : newer)
+    await until(async () => {
+      const found = await row(etcd)
+      return states() === 'conflict,registered' && versionIn(found) === winner().instance.version
+    })
+    const found = await untilExactly(etcd, [winner()])
+    await new Promise(renewed => winner().once('renewed', renewed))
     expect(await rows(etcd)).toEqual(found)
     expect(states()).toBe('conflict,registered')
   })
