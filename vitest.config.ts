@@ -27,6 +27,8 @@ export default defineConfig({
     projects,
     reporters: ['default', `${root}scripts/closing-line-reporter.mjs`],
     pool: 'forks',
+    // Most of a test's time is waiting for leases and timeouts, so more of them fit than there are cores.
+    maxWorkers: 5,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     coverage: {

@@ -39,6 +39,11 @@ interface Term extends Lease {
   expiresAt: number
 }
 
+/** As etcdctl shows and takes it. */
+export function etcdctlId(id: string): string {
+  return BigInt(id).toString(16)
+}
+
 export interface LeaseOptions {
   connection: Connection
   clock: Clock
@@ -106,7 +111,7 @@ export class LeaseKeeper {
     const now = this.#options.clock.now()
     return {
       state: this.#state,
-      id: term?.id,
+      id: term && etcdctlId(term.id),
       ttl: term?.ttl,
       expiresIn: term && Math.round(term.expiresAt - now),
       lastAckAge: term && Math.round(now - term.ackedAt),
@@ -132,7 +137,8 @@ export class LeaseKeeper {
         if (reason === 'released') return
         this.#losses += 1
         this.#transit('lost')
-        logger.warn({ lease: term.id, reason }, `lost the lease ${term.id} (${reason}); registering again`)
+        const lease = etcdctlId(term.id)
+        logger.warn({ lease, reason }, `lost the lease ${lease} (${reason}); registering again`)
         for (const user of this.#users) user.lost(reason)
       } catch (error) {
         for (const user of this.#users) user.failed(error as EtcdRegisterError)

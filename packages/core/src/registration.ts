@@ -9,7 +9,7 @@ import { writeOwned } from './etcd/owned-keys.ts'
 import { type Entry, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
 import { makeInstance } from './instance.ts'
 import { KeyGuard, type KeyObserver, type KeyWatcher } from './key-guard.ts'
-import type { Lease, LeaseKeeper, LeaseUser } from './lease.ts'
+import { etcdctlId, type Lease, type LeaseKeeper, type LeaseUser } from './lease.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type {
   InstanceStatus,
@@ -168,7 +168,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   renewed({ id, ttl }: Lease): void {
-    if (this.listenerCount('renewed') > 0) this.tell('renewed', { id, ttl })
+    if (this.listenerCount('renewed') > 0) this.tell('renewed', { id: etcdctlId(id), ttl })
   }
 
   failed(error: EtcdRegisterError): void {

@@ -43,7 +43,9 @@ export class RetiredKeys {
           if ('revision' in result && lease.users > 1) this.#watch(key, result.revision)
         }
       } catch (error) {
-        if ((error as EtcdRegisterError).code === 'ERR_CLOSED' || lease.users === 0) return
+        const { code, retryable } = error as EtcdRegisterError
+        // Where the one who leaves is the last user, the end of the lease deletes what we may not.
+        if (code === 'ERR_CLOSED' || lease.users === 0 || (!retryable && lease.users === 1)) return
         await sleep(clock, backoff(attempt, clock.random))
         await connection.whenUp(never)
       }

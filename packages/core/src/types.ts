@@ -180,6 +180,7 @@ export interface RegistryStatus {
   }
   lease: {
     state: 'idle' | 'granting' | 'held' | 'lost'
+    /** In hexadecimal, as etcdctl has it. */
     id: string | undefined
     /** Seconds, as granted. */
     ttl: number | undefined

@@ -31,6 +31,8 @@ const AWAY: ReadonlySet<ErrorCode> = new Set([
   'ERR_ETCD_AUTH',
 ])
 
+const LEASE = 'a lease'
+
 /** Another member may do better; the request is safe to send twice. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_UNAVAILABLE', 'ERR_ETCD_TIMEOUT'])
 
@@ -87,7 +89,7 @@ export class Connection {
   /** `sentAt`: when the request that was granted went out, by our clock. */
   async grant(ttl: number, options?: CallOptions): Promise<ILeaseGrantResponse & { sentAt: number }> {
     let sentAt = 0
-    const granted = await this.#call('a lease', options, (transport, call) => {
+    const granted = await this.#call(LEASE, options, (transport, call) => {
       sentAt = this.#clock.now()
       return transport.lease.leaseGrant({ TTL: ttl }, call)
     })
@@ -162,7 +164,7 @@ export class Connection {
         }
         const call = { deadline: Date.now() + timeout, interceptors: [note] }
         const result = await this.#unlessClosed(run(transport, call), () => cancel())
-        this.#answered(transport.lastMember)
+        this.#answered(transport.lastMember, what !== LEASE)
         return result
       } catch (cause) {
         const error = this.#failed(cause, what)
@@ -199,7 +201,7 @@ export class Connection {
     }
     stream.on('data', response => {
       if (!open) return
-      this.#answered(member.name)
+      this.#answered(member.name, service !== 'Lease')
       onData(response)
     })
     stream.on('error', close)
@@ -255,7 +257,7 @@ export class Connection {
     this.#lastError = { code: error.code, message: error.message, at: this.#clock.date().toISOString() }
     if (this.#state === 'closed') return
     if (!AWAY.has(error.code)) {
-      this.#answered(this.#member)
+      this.#answered(this.#member, true)
       return
     }
     if (changed) this.#options.logger.warn({ err: error, code: error.code }, `${error.message} Trying on.`)
@@ -264,9 +266,11 @@ export class Connection {
     void this.#probeUntilUp()
   }
 
-  #answered(member: string | undefined): void {
+  /** `trusted`: it says something of the credentials; etcd grants and renews leases without any. */
+  #answered(member: string | undefined, trusted: boolean): void {
     this.#member = member
     if (this.#state === 'up' || this.#state === 'closed') return
+    if (this.#state === 'down' && this.#lastError?.code === 'ERR_ETCD_AUTH' && !trusted) return
     if (this.#state === 'down') this.#options.logger.info({ member }, `etcd at ${member} answers again`)
     this.#transit('up')
     this.#release()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { hex, leases, row, rows } from '../support/etcdctl-table.ts'
+import { leases, row, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import {
@@ -52,7 +52,7 @@ describe.concurrent('somebody else touches what is ours', () => {
       const before = await row(etcd)
       const events = eventsOf(registration)
 
-      const lease = keepLease ? [`--lease=${hex(before!.lease)}`] : []
+      const lease = keepLease ? [`--lease=${before!.lease}`] : []
       const writtenAt = performance.now()
       await etcd.etcdctl('put', ORDERS_KEY, 'nonsense', ...lease)
       await until(() => events.includes('registered'))
@@ -68,7 +68,7 @@ describe.concurrent('somebody else touches what is ours', () => {
     const registration = await registered(aRegistry(test, etcd))
     const before = await row(etcd)
     const events = eventsOf(registration)
-    await etcd.etcdctl('put', ORDERS_KEY, before!.value, `--lease=${hex(before!.lease)}`)
+    await etcd.etcdctl('put', ORDERS_KEY, before!.value, `--lease=${before!.lease}`)
     // The next write is over what was found: two versions, not three.
     await registration.update({ weight: 7 })
     expect(await row(etcd)).toMatchObject({ version: 3 })
@@ -98,7 +98,7 @@ describe.concurrent('somebody else touches what is ours', () => {
     const events = three.map(eventsOf)
     const [old] = await leases(etcd)
 
-    await etcd.etcdctl('lease', 'revoke', hex(old!))
+    await etcd.etcdctl('lease', 'revoke', old!)
     await until(() => events.every(seen => seen.includes('registered')))
     const found = await untilExactly(etcd, three)
     for (const seen of events) expect(seen).toEqual([expect.stringMatching(/^lost /), 'registered'])

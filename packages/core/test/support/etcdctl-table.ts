@@ -27,7 +27,7 @@ export async function rows(etcd: EtcdMember, prefix = '/'): Promise<Row[]> {
   return kvs.map(kv => ({
     key: Buffer.from(kv.key, 'base64').toString(),
     value: Buffer.from(kv.value ?? '', 'base64').toString(),
-    lease: kv.lease ?? '0',
+    lease: BigInt(kv.lease ?? 0).toString(16),
     version: kv.version,
     createRevision: kv.create_revision,
     modRevision: kv.mod_revision,
@@ -39,15 +39,10 @@ export async function row(etcd: EtcdMember, prefix = '/'): Promise<Row | undefin
   return (await rows(etcd, prefix))[0]
 }
 
-/** Ids of the leases that live, in decimal as our status has them. */
+/** Ids of the leases that live, in hexadecimal. */
 export async function leases(etcd: EtcdMember): Promise<string[]> {
   const [, ...ids] = (await etcd.etcdctl('lease', 'list')).trim().split('\n')
-  return ids.map(id => BigInt(`0x${id}`).toString())
-}
-
-/** As etcdctl wants a lease's id. */
-export function hex(lease: string): string {
-  return BigInt(lease).toString(16)
+  return ids.map(id => BigInt(`0x${id}`).toString(16))
 }
 
 /** The revision that the store is at. */
