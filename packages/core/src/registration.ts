@@ -1,18 +1,17 @@
-import { type Address, type AddressRule, authority } from './address.ts'
+import type { Address, AddressRule } from './address.ts'
+import { Advertisement } from './advertisement.ts'
 import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import { Emitter } from './emitter.ts'
-import { EtcdRegisterError, invalidOption } from './errors.ts'
+import { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
-import { writeOwned } from './etcd/owned-keys.ts'
-import { type Entry, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
-import { makeInstance } from './instance.ts'
+import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
+import type { InstanceFormat } from './formats/index.ts'
 import { KeyGuard, type KeyObserver, type KeyWatcher } from './key-guard.ts'
 import { etcdctlId, type Lease, type LeaseKeeper, type LeaseUser } from './lease.ts'
-import { type Details, type ResolvedService, resolvePatch } from './options.ts'
+import type { Details, ResolvedService } from './options.ts'
 import type {
-  InstanceStatus,
   Logger,
   LossReason,
   Registration,
@@ -44,8 +43,8 @@ export interface RegistrationDeps {
   address(): Promise<Address>
   /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
   claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
-  /** Deletes keys that are left, with their revisions as far as known; resolves when they are gone. */
-  remove(revisions: Map<string, number>): Promise<void>
+  /** Deletes keys that are left; resolves when they are gone. */
+  remove(known: Map<string, Known>): Promise<void>
   closed(registration: ServiceRegistration): void
 }
 
@@ -54,20 +53,17 @@ export interface RegistrationDeps {
  * only says that there is something to look at; one worker looks, and writes what is missing.
  */
 export class ServiceRegistration extends Emitter<RegistrationEvents> implements Registration, LeaseUser {
-  readonly #service: ResolvedService
+  readonly #advertised: Advertisement
   readonly #deps: RegistrationDeps
   readonly #closing = new AbortController()
   readonly #waiters = new Waiters()
   readonly #guards = new Map<string, KeyGuard>()
-  /** Every key that we may have written, with its revision as far as we know; 0: it is not there. */
-  readonly #revisions = new Map<string, number>()
+  /** Every key that we may have written, and how it stands. */
+  readonly #known = new Map<string, Known>()
   readonly #told = new Set<string>()
   /** What was seen of our keys while a write was under way; its answer says what of it is news. */
   readonly #unseen: (() => void)[] = []
   readonly #worker: Promise<void>
-  #details: Details
-  #status: InstanceStatus = 'up'
-  #host: string
   #rule: AddressRule | undefined
   #state: RegistrationState = 'registering'
   #since: Date
@@ -84,21 +80,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** `provisionalHost`: what to show until the address is found. Throws `ERR_INVALID_OPTION` if the value is too long. */
   constructor(service: ResolvedService, provisionalHost: string, deps: RegistrationDeps) {
     super(deps.logger)
-    this.#service = service
     this.#deps = deps
-    const { version, zone, weight, metadata } = service
-    this.#details = { version, zone, weight, metadata }
-    this.#host = provisionalHost
+    this.#advertised = new Advertisement(service, provisionalHost, deps)
     this.#since = deps.clock.date()
-    this.#encode('0')
     deps.lease.acquire(this)
     this.#worker = this.#run()
   }
 
   get instance(): ServiceInstance {
-    return this.#instance(
-      this.#deps.formats[0]!.encode(this.#instance('', 'up'), this.#context()).at(0)?.key ?? '',
-    )
+    return this.#advertised.instance(this.#deps.lease.current?.id)
   }
 
   get state(): RegistrationState {
@@ -114,24 +104,17 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   async update(patch: Partial<Details>): Promise<void> {
-    const before = this.#details
-    this.#details = resolvePatch(before, patch)
-    try {
-      this.#encode('0')
-    } catch (error) {
-      this.#details = before
-      throw error
-    }
+    this.#advertised.update(patch)
     await this.#published()
   }
 
   suspend(): Promise<void> {
-    this.#status = 'suspended'
+    this.#advertised.status = 'suspended'
     return this.#published()
   }
 
   resume(): Promise<void> {
-    this.#status = 'up'
+    this.#advertised.status = 'up'
     return this.#published()
   }
 
@@ -151,7 +134,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return {
       name,
       id,
-      keys: [...this.#revisions.keys()],
+      keys: [...this.#known.keys()],
       state: this.#state,
       since: this.#since.toISOString(),
       address: this.#rule,
@@ -194,7 +177,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   #throwIfHopeless(): void {
     if (this.#closing.signal.aborted) {
-      throw new EtcdRegisterError('ERR_CLOSED', `The registration of "${this.#service.name}" is closed.`)
+      throw new EtcdRegisterError('ERR_CLOSED', `The registration of "${this.instance.name}" is closed.`)
     }
     if (this.#lastError?.error.retryable === false) throw this.#lastError.error
   }
@@ -236,18 +219,18 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.failed(error)
     if (error.retryable || this.#told.has(code)) return
     this.#told.add(code)
-    this.#deps.logger.warn({ err: error, code, service: this.#service.name }, `${message} Trying on.`)
+    this.#deps.logger.warn({ err: error, code, service: this.instance.name }, `${message} Trying on.`)
   }
 
   async #findAddress(): Promise<void> {
     const { host, rule } = await this.#deps.address()
-    this.#host = host
-    const keys = this.#encode('0').map(({ key }) => key)
+    this.#advertised.host = host
+    const keys = this.#advertised.entries().map(({ key }) => key)
     await this.#deps.claim(this, keys)
     this.#rule = rule
     if (rule !== 'loopback') return
     const text = `advertising ${host}, which only this machine can reach; set the option "host" or SERVICE_HOST`
-    this.#deps.logger.warn({ host, service: this.#service.name }, text)
+    this.#deps.logger.warn({ host, service: this.instance.name }, text)
   }
 
   async #write(held: Lease): Promise<void> {
@@ -264,10 +247,10 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #publish({ id }: Lease): Promise<void> {
     const { connection, lease } = this.#deps
     const version = this.#wanted
-    const status = this.#status
-    const puts = this.#encode(id)
-    const deletes = [...this.#revisions.keys()].filter(key => !puts.some(put => put.key === key))
-    for (const { key } of puts) if (!this.#revisions.has(key)) this.#revisions.set(key, 0)
+    const { status } = this.#advertised
+    const puts = this.#advertised.entries(id)
+    const deletes = [...this.#known.keys()].filter(key => !puts.some(put => put.key === key))
+    for (const { key } of puts) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
     this.#dirty = false
     try {
       const mayTake = (found: KeyValue) => this.#isOurs(found) || this.#takesOver(found)
@@ -275,7 +258,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         puts,
         deletes,
         lease: id,
-        revisions: this.#revisions,
+        known: this.#known,
         mayTake,
       })
       if ('refused' in result) {
@@ -284,7 +267,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       }
       for (const { key } of puts) this.#guard(key, { revision: result.revision, present: true })
       for (const key of deletes) {
-        this.#revisions.delete(key)
+        this.#known.delete(key)
         this.#guard(key, { revision: result.revision, present: false })
       }
     } catch (error) {
@@ -302,11 +285,11 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   /** In conflict over one key, we are out under all. */
   async #withdraw(): Promise<void> {
-    const revisions = this.#revisions
-    const deletes = [...revisions.keys()].filter(key => revisions.get(key)! > 0)
+    const known = this.#known
+    const deletes = [...known.keys()].filter(key => known.get(key) !== ABSENT)
     if (deletes.length === 0) return
     const mayTake = ({ lease }: KeyValue) => this.#deps.lease.owns(lease)
-    await writeOwned(this.#deps.connection, { puts: [], deletes, lease: '0', revisions, mayTake })
+    await writeOwned(this.#deps.connection, { puts: [], deletes, lease: '0', known, mayTake })
   }
 
   #isOurs({ lease }: KeyValue): boolean {
@@ -341,27 +324,29 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       this.#lookAgain()
       return
     }
-    const known = this.#revisions.get(key)
+    const known = this.#known.get(key)
     if (known === undefined) {
       // Not wanted: what is there of ours is a write that came late.
       if (found === undefined || !this.#deps.lease.owns(found.lease)) return
-      this.#revisions.set(key, found.revision)
+      this.#known.set(key, knownOf(found))
       this.#lookAgain()
       return
     }
-    if (revision <= known) return
+    if (revision <= known.revision) return
     if (found !== undefined && !this.#isOurs(found)) {
       this.#yield(found)
       return
     }
-    this.#revisions.set(key, found?.revision ?? 0)
+    this.#known.set(key, knownOf(found))
     if (found !== undefined && this.#isWanted(found)) return
     this.#lose(found === undefined ? 'key-deleted' : 'key-overwritten')
   }
 
   #isWanted({ key, value, lease }: KeyValue): boolean {
     if (lease !== this.#deps.lease.current?.id) return false
-    return this.#encode(lease).some(put => put.key === key && value.equals(Buffer.from(put.value)))
+    return this.#advertised
+      .entries(lease)
+      .some(put => put.key === key && value.equals(Buffer.from(put.value)))
   }
 
   #lose(reason: LossReason): void {
@@ -370,8 +355,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   #yield({ key, revision }: KeyValue): void {
-    // Not its revision: by that we could overwrite and delete it.
-    this.#revisions.set(key, 0)
+    // Not as it is: by that we could overwrite and delete it.
+    this.#known.set(key, ABSENT)
     this.#guard(key, { revision, present: true })
     if (!this.#transit('conflict')) return
     this.#deps.logger.warn(
@@ -406,46 +391,18 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #retire(announce: boolean): Promise<void> {
     const { connection, lease } = this.#deps
     const current = lease.current
-    if (announce && current !== undefined && this.#revisions.size > 0) {
-      this.#status = 'leaving'
-      const puts = this.#encode(current.id)
+    if (announce && current !== undefined && this.#known.size > 0) {
+      this.#advertised.status = 'leaving'
+      const puts = this.#advertised.entries(current.id)
       const mine = {
         lease: current.id,
-        revisions: this.#revisions,
+        known: this.#known,
         mayTake: (found: KeyValue) => found.lease === current.id,
       }
       if (puts.length > 0) await writeOwned(connection, { ...mine, puts, deletes: [] }).catch(() => {})
     }
-    for (const key of this.#guards.keys()) if (!this.#revisions.has(key)) this.#revisions.set(key, 0)
-    await this.#deps.remove(this.#revisions)
-  }
-
-  #encode(leaseId: string): Entry[] {
-    const instance = this.#instance('')
-    const entries = this.#deps.formats.flatMap(format =>
-      instance.status === 'up' || format.capabilities.status
-        ? format.encode(instance, this.#context(leaseId))
-        : [],
-    )
-    for (const { key, value } of entries) {
-      const bytes = Buffer.byteLength(value)
-      if (bytes <= MAX_VALUE_BYTES) continue
-      throw invalidOption(
-        'metadata',
-        `so small that the value of ${key} has at most ${MAX_VALUE_BYTES} bytes`,
-        bytes,
-      )
-    }
-    return entries
-  }
-
-  #context(leaseId: string = this.#deps.lease.current?.id ?? '0') {
-    return { namespace: this.#deps.namespace, leaseId }
-  }
-
-  #instance(key: string, status: InstanceStatus = this.#status): ServiceInstance {
-    const { name, port, protocol, id = authority(this.#host, port) } = this.#service
-    return makeInstance({ ...this.#details, id, name, host: this.#host, port, protocol, status }, key)
+    for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
+    await this.#deps.remove(this.#known)
   }
 
   #transit(state: RegistrationState, reason?: LossReason): boolean {

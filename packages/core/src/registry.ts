@@ -96,7 +96,7 @@ export class EtcdRegistry implements Registry {
       watchKey: this.#watchKey,
       address: () => resolveAddress(sources),
       claim: (claimer, keys) => this.#claim(claimer, keys),
-      remove: revisions => this.#retired.remove(revisions),
+      remove: known => this.#retired.remove(known),
       closed: closed => this.#forget(closed),
     })
     this.#registrations.add(registration)

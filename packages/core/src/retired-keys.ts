@@ -3,7 +3,7 @@ import { type Clock, sleep } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
-import { writeOwned } from './etcd/owned-keys.ts'
+import { type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
 import { KeyGuard, type KeyWatcher } from './key-guard.ts'
 import type { LeaseKeeper } from './lease.ts'
 
@@ -29,17 +29,17 @@ export class RetiredKeys {
     this.#deps = deps
   }
 
-  /** Resolves when none of them is there, or nobody keeps them alive any more. `revisions`: as last known, 0 for none. */
-  async remove(revisions: Map<string, number>): Promise<void> {
+  /** Resolves when none of them is there, or nobody keeps them alive any more. `known`: how they stand as far as we know. */
+  async remove(known: Map<string, Known>): Promise<void> {
     const { clock, connection, lease } = this.#deps
     const mayTake = (found: KeyValue) => lease.owns(found.lease)
     const never = new AbortController().signal
-    for (let attempt = 0; revisions.size > 0; attempt += 1) {
+    for (let attempt = 0; known.size > 0; attempt += 1) {
       try {
-        for (const key of revisions.keys()) {
-          const owned = { puts: [], deletes: [key], lease: '0', revisions, mayTake }
+        for (const key of known.keys()) {
+          const owned = { puts: [], deletes: [key], lease: '0', known, mayTake }
           const result = await writeOwned(connection, owned)
-          revisions.delete(key)
+          known.delete(key)
           if ('revision' in result && lease.users > 1) this.#watch(key, result.revision)
         }
       } catch (error) {
@@ -66,7 +66,7 @@ export class RetiredKeys {
     const { clock, lease, watchKey } = this.#deps
     this.release(key)
     const guard = new KeyGuard(watchKey, key, { revision, present: false }, found => {
-      if (found !== undefined && lease.owns(found.lease)) void this.remove(new Map([[key, found.revision]]))
+      if (found !== undefined && lease.owns(found.lease)) void this.remove(new Map([[key, knownOf(found)]]))
     })
     const cancel = clock.after(LATEST, () => this.release(key))
     this.#stops.set(key, () => {

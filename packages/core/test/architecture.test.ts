@@ -26,7 +26,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
   vocabulary: ['types', 'errors', 'address', 'backoff', 'clock', 'emitter', 'instance', 'waiters'],
   options: ['options'],
   read: ['watch', 'instance-table', 'discovery'],
-  write: ['lease', 'registration', 'key-guard', 'retired-keys'],
+  write: ['lease', 'advertisement', 'registration', 'key-guard', 'retired-keys'],
   registry: ['registry'],
   server: ['server', 'shutdown', 'listening', 'service-host', 'service-name'],
   index: ['index'],

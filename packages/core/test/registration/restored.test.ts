@@ -2,9 +2,17 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, rmSync } from 'node:fs'
 import type { EtcdMember } from '@etcd-register/testing'
 import { expect, it } from 'vitest'
-import { leases, revision } from '../support/etcdctl-table.ts'
+import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
-import { anEtcd, aRegistry, orders, registered, untilExactly } from '../support/write-side.ts'
+import {
+  aLink,
+  anEtcd,
+  aRegistry,
+  ORDERS_KEY,
+  orders,
+  registered,
+  untilExactly,
+} from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -36,4 +44,23 @@ it('an etcd restored from a backup has what was registered after the backup, und
   await untilExactly(etcd, [before, after])
   expect(await leases(etcd)).toHaveLength(1)
   expect(registry.status().lease.losses).toBe(0)
+})
+
+it('whoever leaves a store that was wiped leaves alone what has its key there, even at the same revision', async test => {
+  const etcd = await anEtcd(test)
+  const link = await aLink(test, etcd)
+  const registration = await registered(aRegistry(test, link, { ttl: 60 }))
+  const modRevision = async () => (await row(etcd))?.modRevision
+  const at = await modRevision()
+
+  await link.cut()
+  await etcd.restart({ wipe: true })
+  const lease = /lease (\w+) granted/.exec(await etcd.etcdctl('lease', 'grant', '60'))![1]!
+  await etcd.etcdctl('put', ORDERS_KEY, 'theirs', `--lease=${lease}`)
+  expect(await modRevision()).toBe(at)
+
+  const left = registration.deregister()
+  await link.restore()
+  await left
+  expect(await rows(etcd)).toMatchObject([{ key: ORDERS_KEY, value: 'theirs' }])
 })
