@@ -5,6 +5,9 @@ import { type Decoded, type InstanceFormat, MAX_VALUE_BYTES } from './formats/in
 import { sameInstance } from './instance.ts'
 import type { Logger, RegistryStatus, ServiceInstance } from './types.ts'
 
+/** With more bad values than that at a time, a line for each says nothing more. */
+const MOST_COMPLAINTS = 100
+
 interface Row {
   revision: number
   /** `undefined`: the value is none of an instance. */
@@ -248,6 +251,13 @@ class Rows implements WatchedKeys {
     if (this.#complained.has(key)) return
     this.#complained.add(key)
     const { logger, name } = this.#options
+    if (this.#complained.size === MOST_COMPLAINTS) {
+      logger.warn(
+        { service: name },
+        `skipped ${MOST_COMPLAINTS} values of "${name}"; status() counts the rest`,
+      )
+    }
+    if (this.#complained.size >= MOST_COMPLAINTS) return
     logger.warn(
       { key, service: name, reason },
       `skipped the value at ${JSON.stringify(key)}, no instance: ${reason}`,

@@ -1,10 +1,10 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { isHost, isWildcard } from './address.ts'
+import { type Auth, resolveAuth, resolveTls, type Tls } from './credentials.ts'
 import { invalidOption } from './errors.ts'
 import { type InstanceFormat, resolveFormats } from './formats/index.ts'
 import { isName, isPort, isProtocol, isWeight } from './instance.ts'
+import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
 
 /** Everything decided; no part of the code below the edge knows a default. */
@@ -12,8 +12,8 @@ export interface ResolvedOptions {
   /** `host:port`, without the scheme. */
   hosts: readonly string[]
   secure: boolean
-  auth: { username: string; password: string } | undefined
-  tls: { ca?: Buffer; cert?: Buffer; key?: Buffer }
+  auth: Auth | undefined
+  tls: Tls
   /** Without the slash at the end; `''` for none. */
   namespace: string
   ttl: number
@@ -56,7 +56,7 @@ export function resolveOptions(
   return {
     hosts,
     secure,
-    auth: hidden(resolveAuth(options.auth, env)),
+    auth: resolveAuth(options.auth, env),
     tls: secure ? resolveTls(options.tls, env) : {},
     namespace: namespace.replace(/\/$/, ''),
     ttl,
@@ -93,106 +93,6 @@ function resolveHosts(
   }
   if (options.tls && !secure) throw invalidOption(source, 'https:// where the option "tls" is given', list)
   return { hosts: [...new Set(urls.map(({ host }) => host))], secure }
-}
-
-function resolveAuth(auth: RegistryOptions['auth'], env: NodeJS.ProcessEnv): ResolvedOptions['auth'] {
-  if (auth !== undefined) {
-    if (typeof auth?.username !== 'string' || auth.username === '') {
-      throw invalidOption('auth.username', 'a string that is not empty', auth?.username)
-    }
-    if (typeof auth.password !== 'string')
-      throw invalidOption('auth.password', 'a string', typeof auth.password)
-    return { username: auth.username, password: auth.password }
-  }
-  if (env.ETCD_USERNAME !== undefined)
-    return { username: env.ETCD_USERNAME, password: env.ETCD_PASSWORD ?? '' }
-  const user = env.ETCDCTL_USER
-  if (user === undefined) return undefined
-  const colon = user.indexOf(':')
-  if (colon < 1) throw invalidOption('auth (from ETCDCTL_USER)', '"name:password"', 'a value without a colon')
-  return { username: user.slice(0, colon), password: user.slice(colon + 1) }
-}
-
-/** Keeps the password out of `util.inspect` and `JSON.stringify`. */
-function hidden(auth: ResolvedOptions['auth']): ResolvedOptions['auth'] {
-  if (auth === undefined) return undefined
-  return Object.defineProperty({ ...auth }, 'password', { enumerable: false })
-}
-
-function resolveTls(tls: RegistryOptions['tls'], env: NodeJS.ProcessEnv): ResolvedOptions['tls'] {
-  if (tls != null && typeof tls !== 'object') {
-    throw invalidOption('tls', 'an object with ca, cert and key, each of them optional', tls)
-  }
-  const ca = readPem('tls.ca', tls?.ca ?? env.ETCD_CACERT, pem => new X509Certificate(pem))
-  const cert = readPem('tls.cert', tls?.cert ?? env.ETCD_CERT, pem => new X509Certificate(pem))
-  const key = readPem('tls.key', tls?.key ?? env.ETCD_KEY, createPrivateKey)
-  if ((cert === undefined) !== (key === undefined)) {
-    const [missing, other] = cert === undefined ? ['cert', 'key'] : ['key', 'cert']
-    throw invalidOption(`tls.${missing}`, `given together with tls.${other}`, undefined)
-  }
-  if (key && !cert!.parsed.checkPrivateKey(key.parsed)) {
-    throw invalidOption('tls.key', 'the key of the certificate in tls.cert', 'the key of another one')
-  }
-  const resolved: ResolvedOptions['tls'] = {}
-  for (const [part, read] of Object.entries({ ca, cert, key })) {
-    if (read !== undefined) Object.defineProperty(resolved, part, { value: read.pem })
-  }
-  return resolved
-}
-
-/** Looks like a path, and so unlike a key, which no message may show. */
-const PATH = /^(?:[~.]{0,2}\/|[A-Za-z]:[\\/])|\.(?:pem|key)$/
-
-function readPem<T>(
-  option: string,
-  value: string | Buffer | undefined,
-  parse: (pem: Buffer) => T,
-): { pem: Buffer; parsed: T } | undefined {
-  if (value === undefined) return undefined
-  const rule = 'PEM text, or the path of a readable PEM file'
-  if (typeof value !== 'string' && !Buffer.isBuffer(value)) throw invalidOption(option, rule, value)
-  const isText = value.includes('-----BEGIN')
-  if (!isText && Buffer.isBuffer(value)) throw invalidOption(option, rule, 'a Buffer without "-----BEGIN"')
-  const mayShow = option !== 'tls.key' || PATH.test(String(value))
-  const shown = isText ? 'PEM text that is damaged' : mayShow ? value : 'neither of them'
-  try {
-    const pem = isText ? Buffer.from(value) : readFileSync(value)
-    if (!pem.includes('-----BEGIN')) throw new Error('no "-----BEGIN" in it')
-    return { pem, parsed: parse(pem) }
-  } catch (cause) {
-    // What reading says of a path repeats it.
-    throw invalidOption(option, rule, shown, isText || mayShow ? cause : undefined)
-  }
-}
-
-function resolveLogger(logger: RegistryOptions['logger']): Logger {
-  if (logger === undefined) return consoleLogger
-  if (logger === false) return silentLogger
-  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
-    if (typeof logger?.[level] !== 'function') {
-      throw invalidOption(
-        'logger',
-        `an object with debug, info, warn and error (such as pino's), or false`,
-        logger,
-      )
-    }
-  }
-  return logger
-}
-
-const nothing = () => {}
-const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
-const line = (fields: object, message: string) => {
-  const cause = 'err' in fields && fields.err instanceof Error ? fields.err.message : ''
-  return `[etcd-register] ${message.includes(cause) ? message : `${message}: ${cause}`}`
-}
-const consoleLogger: Logger = {
-  debug: nothing,
-  info: nothing,
-  // biome-ignore lint/suspicious/noConsole: the default logger
-  warn: (fields, message) => console.warn(line(fields, message)),
-  // biome-ignore lint/suspicious/noConsole: the default logger
-  error: (fields, message) => console.error(line(fields, message)),
 }
 
 /** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. */

@@ -23,7 +23,18 @@ const LAYERS = {
 type Layer = keyof typeof LAYERS
 
 const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly string[]> = {
-  vocabulary: ['types', 'errors', 'address', 'backoff', 'clock', 'emitter', 'instance', 'waiters'],
+  vocabulary: [
+    'types',
+    'errors',
+    'address',
+    'backoff',
+    'clock',
+    'credentials',
+    'emitter',
+    'instance',
+    'logger',
+    'waiters',
+  ],
   options: ['options'],
   read: ['watch', 'instance-table', 'discovery'],
   write: ['lease', 'advertisement', 'registration', 'key-guard', 'retired-keys'],

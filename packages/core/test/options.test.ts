@@ -351,3 +351,13 @@ test('a logger of false is silent, and none warns on the console', () => {
   }
   expect(lines).toEqual(['warn', 'error', 'it failed: because'].map(text => `[etcd-register] ${text}`))
 })
+
+test('a logger that throws stops nothing', () => {
+  const fail = () => {
+    throw new Error('the disk is full')
+  }
+  const { logger } = resolveOptions({ logger: { debug: fail, info: fail, warn: fail, error: fail } }, {})
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+    expect(() => logger[level]({}, 'a line')).not.toThrow()
+  }
+})

@@ -52,26 +52,22 @@ export function jsonFormat(): InstanceFormat {
       if (typeof fields !== 'object' || fields === null) return skip('not a JSON object')
       const {
         id,
+        name: named,
         version = '',
+        metadata: pairs,
         endpoints,
         zone = '',
+        weight: own,
         status = 'up',
-        ...rest
       } = fields as Record<string, unknown>
-      if (rest.name !== name) return skip('"name" is not the name of the service')
+      if (named !== name) return skip('"name" is not the name of the service')
       if (!isText(id)) return skip('"id" is not a line of text')
       if (typeof version !== 'string') return skip('"version" is not a string')
       if (typeof zone !== 'string') return skip('"zone" is not a string')
       if (!STATUSES.includes(status)) return skip('"status" is not one of up, leaving, suspended')
-      const metadata = rest.metadata ?? {}
-      if (
-        typeof metadata !== 'object' ||
-        !Object.values(metadata).every(entry => typeof entry === 'string')
-      ) {
-        return skip('"metadata" is not an object of strings')
-      }
-      if (Array.isArray(metadata)) return skip('"metadata" is not an object of strings')
-      const weight = rest.weight ?? kratosWeight(metadata as Record<string, string>)
+      const metadata = pairs ?? {}
+      if (!isStrings(metadata)) return skip('"metadata" is not an object of strings')
+      const weight = own ?? kratosWeight(metadata)
       if (!isWeight(weight)) return skip('"weight" is not a whole number from 0 to 1000')
       if (!Array.isArray(endpoints) || endpoints.length > MOST_ENDPOINTS) {
         return skip(`"endpoints" is not a list of up to ${MOST_ENDPOINTS} URLs`)
@@ -91,7 +87,7 @@ export function jsonFormat(): InstanceFormat {
           version,
           zone,
           weight,
-          metadata: metadata as Record<string, string>,
+          metadata,
           endpoints: endpoints.map(trimmed),
           status: status as InstanceStatus,
         },
@@ -102,8 +98,19 @@ export function jsonFormat(): InstanceFormat {
   }
 }
 
+function isStrings(value: unknown): value is Record<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  for (const key of Object.keys(value))
+    if (typeof (value as Record<string, unknown>)[key] !== 'string') return false
+  return true
+}
+
 /** Without a path or a query, such as the `?isSecure=false` of old Kratos. */
-const trimmed = (endpoint: string) => endpoint.replace(/^([^/]+\/\/[^/?#]+).*$/, '$1')
+function trimmed(endpoint: string): string {
+  const rest = endpoint.indexOf('://') + 3
+  const end = endpoint.slice(rest).search(/[/?#]/)
+  return end < 0 ? endpoint : endpoint.slice(0, rest + end)
+}
 
 function kratosWeight({ weight = '' }: Record<string, string>): number {
   return /^\d+$/.test(weight) ? Math.min(Number(weight), 1000) : 100

@@ -184,3 +184,16 @@ test.for(['', '/'])(
     t.expect(witness.differences()).toEqual([])
   },
 )
+
+test('a service full of bad values is a hundred warnings at most, and all of them are counted', async t => {
+  const log = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { logger: log })
+  const writer = openWriter(t, etcd.endpoint)
+  const keys = Array.from({ length: 120 }, (_, i) => `/services/full/${i}`)
+  await writer.write(keys.map(put => ({ put, value: 'bad' })))
+  const { discovery } = await discover(registry, 'full')
+  t.expect(discovery.instances).toEqual([])
+  t.expect(log.of('warn')).toHaveLength(100)
+  t.expect(log.of('warn').at(-1)).toContain('status() counts the rest')
+  t.expect(registry.status().watches[0]).toMatchObject({ skipped: 120 })
+})
