@@ -106,7 +106,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
     [
       'no certificate of ours',
       () => ({ hosts: byName(mutual), tls: ca(mutual) }),
-      /\([a-z0-9 ]*(?:bad certificate|certificate required)\)\. It takes no client without .* tls\.cert and tls\.key/,
+      /\([a-z0-9/ ]*(?:bad certificate|certificate required)\)\. It takes no client without .* tls\.cert and tls\.key/,
     ],
     [
       'an expired certificate of ours',
@@ -114,7 +114,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
         const certificate = await mutual.authority!.issue({ expired: true })
         return { hosts: byName(mutual), tls: { ...ca(mutual), ...certificate } }
       },
-      /\([a-z0-9 ]*(?:bad certificate|certificate expired)\)\. It takes no client without/,
+      /\([a-z0-9/ ]*(?:bad certificate|certificate expired)\)\. It takes no client without/,
     ],
     [
       'a certificate of ours by a stranger',
@@ -122,13 +122,13 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
         const certificate = await (await createCertificateAuthority()).issue()
         return { hosts: byName(mutual), tls: { ...ca(mutual), ...certificate } }
       },
-      /\([a-z0-9 ]*(?:bad certificate|unknown ca)\)\. It takes no client without/,
+      /\([a-z0-9/ ]*(?:bad certificate|unknown ca)\)\. It takes no client without/,
     ],
   ])('%s', async (_, options, expected) => {
     const { registry, warnings, tries } = impatientRegistry(await options())
     try {
-      const begun = performance.now()
-      const signal = AbortSignal.timeout(5000)
+      // In bounded time: long before this test gives up.
+      const signal = AbortSignal.timeout(10_000)
       const [registering, discovering] = await Promise.all(
         [registry.register({ name: 'orders', ...service }), registry.discover('orders')].map(it =>
           it.ready({ signal }).then(
@@ -137,7 +137,6 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
           ),
         ),
       )
-      expect(performance.now() - begun).toBeLessThan(5000)
       expect(registering).toMatchObject({ code: 'ERR_ETCD_TLS', retryable: false })
       expect(registering.message).toMatch(expected)
       expect(registering.message).toMatch(/^No secure connection to etcd at localhost:\d+ \(/)

@@ -67,6 +67,7 @@ describe.concurrent('on a signal', () => {
     const response = await fetch(`http://127.0.0.1:${port}/`)
     expect(await response.text()).toBe('ok')
     expect(response.headers.get('connection')).toBe('close')
+    await child.said('/')
     expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'the app handles it', '/'])
   })
 
