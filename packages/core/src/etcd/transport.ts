@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { IOptions, KVClient, LeaseClient } from 'etcd3'
 import type { ResolvedOptions } from '../options.ts'
 
@@ -118,6 +119,7 @@ export async function openTransport(options: ResolvedOptions): Promise<Transport
     },
   })
 
+  nameNoAddress(client.rpc)
   return {
     kv: new KVClient(client.rpc),
     lease: new LeaseClient(client.rpc),
@@ -135,5 +137,31 @@ export async function openTransport(options: ResolvedOptions): Promise<Transport
       })
     },
     close: () => client.close(),
+  }
+}
+
+interface SecureConnector {
+  connectionOptions?: { servername?: string }
+}
+
+interface Credentials {
+  _createSecureConnector?(...args: unknown[]): SecureConnector
+}
+
+/**
+ * gRPC gives an address as the TLS server name, which RFC 6066 forbids: Node warns of it, and from 26 on refuses to
+ * connect. Without a name the certificate is still checked against the address.
+ */
+function nameNoAddress(pool: unknown): void {
+  // One object for all members and for the authentication.
+  const [host] = (pool as { hosts: { channelCredentials: Credentials }[] }).hosts
+  const credentials = host?.channelCredentials
+  const create = credentials?._createSecureConnector
+  if (credentials === undefined || create === undefined) return
+  credentials._createSecureConnector = (...args) => {
+    const connector = create.apply(credentials, args)
+    const options = connector.connectionOptions
+    if (options?.servername !== undefined && isIP(options.servername) > 0) options.servername = ''
+    return connector
   }
 }

@@ -35,7 +35,7 @@ afterAll(async () => {
 
 const service = { port: 8000, host: '192.0.2.1' }
 
-/** By its name, so that Node does not complain of an address as the name of a TLS server. */
+/** By its name; elsewhere it is called by its address. */
 const byName = (etcd: EtcdMember) => etcd.endpoint.replace('127.0.0.1', 'localhost')
 const ca = (etcd: EtcdMember) => ({ ca: etcd.tls!.ca })
 
@@ -62,6 +62,9 @@ describe.concurrent('a registry registers and discovers', () => {
 
   test('over TLS, with the authority as text', () =>
     works('text', { hosts: byName(secure), tls: ca(secure) }))
+
+  test('over TLS, with etcd called by its address, without a warning of Node', () =>
+    works('address', { hosts: secure.endpoint, tls: ca(secure) }))
 
   test('over TLS, with the authority as a file that the environment names', () => {
     const env = { ETCD_ENDPOINTS: byName(secure), ETCD_CACERT: file('secure.pem', secure.tls!.ca) }
@@ -104,6 +107,11 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
       /\(Hostname\/IP does not match .*elsewhere\.test\)\. Its certificate is for other hosts: name one of them in "hosts"/,
     ],
     [
+      'a certificate for another address',
+      () => ({ hosts: elsewhere.endpoint, tls: ca(elsewhere) }),
+      /IP: 127\.0\.0\.1 is not in the cert's list\)\. Its certificate is for other hosts/,
+    ],
+    [
       'no certificate of ours',
       () => ({ hosts: byName(mutual), tls: ca(mutual) }),
       /\([a-z0-9/ ]*(?:bad certificate|certificate required)\)\. It takes no client without .* tls\.cert and tls\.key/,
@@ -139,7 +147,9 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
       )
       expect(registering).toMatchObject({ code: 'ERR_ETCD_TLS', retryable: false })
       expect(registering.message).toMatch(expected)
-      expect(registering.message).toMatch(/^No secure connection to etcd at localhost:\d+ \(/)
+      expect(registering.message).toMatch(
+        /^No secure connection to etcd at (?:localhost|127\.0\.0\.1):\d+ \(/,
+      )
       expect(discovering).toMatchObject({ code: 'ERR_ETCD_TLS' })
       const before = tries()
       await until(() => tries() - before > 4)
