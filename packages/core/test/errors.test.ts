@@ -81,8 +81,8 @@ describe('what gRPC and etcd say becomes one of our codes', () => {
   })
 
   test('with the fix in it where there is one', () => {
-    const message = (text: string, username: string | undefined) =>
-      etcdError(new Error(text), { ...context, username }).message
+    const message = (text: string, username: string | undefined, what = context.what) =>
+      etcdError(new Error(text), { ...context, username, what }).message
     expect(message('16 UNAUTHENTICATED: etcdserver: invalid auth token', 'orders')).toMatch(
       /user "orders"; check auth.username and auth.password/,
     )
@@ -90,9 +90,16 @@ describe('what gRPC and etcd say becomes one of our codes', () => {
     expect(message('9 FAILED_PRECONDITION: etcdserver: authentication is not enabled', 'orders')).toMatch(
       /leave out "auth"/,
     )
-    expect(message('7 PERMISSION_DENIED: etcdserver: permission denied', 'orders')).toMatch(
-      /user "orders", who needs a role with readwrite permission/,
-    )
+    const denied = '7 PERMISSION_DENIED: etcdserver: permission denied'
+    for (const [what, permission] of [
+      ['a read', 'read'],
+      ['a watch', 'read'],
+      ['a write', 'readwrite'],
+    ]) {
+      expect(message(denied, 'orders', what)).toContain(
+        `user "orders", who needs a role with ${permission} permission`,
+      )
+    }
     expect(message('14 UNAVAILABLE: connect ECONNREFUSED', undefined)).toMatch(/"hosts" or ETCD_ENDPOINTS/)
   })
 

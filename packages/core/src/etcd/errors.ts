@@ -54,7 +54,7 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 }
 
 export interface ErrorContext {
-  /** What was tried, such as `the lease grant`. */
+  /** What was tried, such as `a read`. */
   what: string
   /** Where, such as `127.0.0.1:2379`. */
   where: string
@@ -109,8 +109,9 @@ function explain(code: ErrorCode, { what, where }: ErrorContext): string {
   }
 }
 
-function advice(code: ErrorCode, { username }: ErrorContext, detail: string): string {
+function advice(code: ErrorCode, { what, username }: ErrorContext, detail: string): string {
   const who = username === undefined ? 'no user' : `user "${username}"`
+  const needed = what === 'a read' || what === 'a watch' ? 'read' : 'readwrite'
   switch (code) {
     case 'ERR_ETCD_UNAVAILABLE':
       if (/^Failed to connect|before secure TLS/.test(detail)) {
@@ -124,7 +125,7 @@ function advice(code: ErrorCode, { username }: ErrorContext, detail: string): st
         return `. It has no authentication; leave out "auth" (ETCD_USERNAME, ETCDCTL_USER).`
       return `. It was given ${who}; check auth.username and auth.password (ETCD_USERNAME, ETCD_PASSWORD, or ETCDCTL_USER).`
     case 'ERR_ETCD_PERMISSION':
-      return `. It was asked by ${who}, who needs a role with readwrite permission on the prefix of the namespace.`
+      return `. It was asked by ${who}, who needs a role with ${needed} permission on the prefix of the namespace.`
     case 'ERR_ETCD_NO_SPACE':
       return '. Compact and defragment it, then disarm the alarm: etcdctl alarm disarm.'
     default:
