@@ -4,7 +4,7 @@ import { runDemo } from './demo.ts'
 
 const USAGE = `usage: npm run demo -- [--once] [--json]
   --once  every scene once, unattended; exit status 1 if one did not happen
-  --json  the observed times and counts as one JSON object on the last line
+  --json  the observed times and counts as one JSON object on the last line, or why there are none
 It uses the etcd at ETCD_ENDPOINTS, under a key prefix of its own, or starts one.
 Ctrl-C ends everything in order, a second one at once; the exit status is 130.`
 
@@ -35,7 +35,9 @@ try {
   if (once && !stop.signal.aborted) status = report.ok ? 0 : 1
   if (json) console.log(JSON.stringify(report))
 } catch (error) {
-  console.error((error as Error).message)
+  const { message: reason } = error as Error
+  console.error(reason)
+  if (json) console.log(JSON.stringify({ ok: false, reason }))
   status = 1
 }
 process.exitCode = status
