@@ -7,7 +7,7 @@ import { isName, isPort, isProtocol, isWeight } from './instance.ts'
 import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
 
-/** Everything decided; no part of the code below the edge knows a default. */
+/** Everything decided; what is built on it knows no default of a registry or a service. */
 export interface ResolvedOptions {
   /** `host:port`, without the scheme. */
   hosts: readonly string[]
