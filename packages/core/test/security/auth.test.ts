@@ -150,24 +150,6 @@ describe.concurrent('credentials that etcd does not take are one error with the 
     })
   })
 
-  test('none at all, and leases that are granted and renewed all the same: still one warning', async () => {
-    await using({ ttl: 2 }, async ({ registry, warnings, tries }) => {
-      const discovery = registry.discover('refused')
-      expect(await failure(discovery.ready())).toMatchObject({ code: 'ERR_ETCD_AUTH' })
-      const registration = registry.register({ name: 'refused', ...service })
-      expect(await failure(registration.ready())).toMatchObject({ code: 'ERR_ETCD_AUTH' })
-      const expiries = new Set<number>()
-      await until(() => {
-        const { expiresIn } = registry.status().lease
-        if (expiresIn !== undefined) expiries.add(Math.round((performance.now() + expiresIn) / 100))
-        return expiries.size > 3
-      })
-      const before = tries()
-      await until(() => tries() - before > 4)
-      expect(warnings).toEqual([expect.stringMatching(/user name is empty.* Trying on\.$/)])
-    })
-  })
-
   test('and once the password is corrected in etcd, it registers and discovers', async () => {
     await using({ auth: { username: 'forgetful', password: 'new-pw' } }, async ({ registry, warnings }) => {
       const registration = registry.register({ name: 'forgetful', ...service })
