@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 
-// Tests import the packages by their public names and get the source, so a stale dist can never pass.
+// Tests import the packages by their public names and get the source; what runs in child processes is built before.
 const packages = readdirSync(`${root}packages`)
 const alias = Object.fromEntries(
   packages.map(name => [
@@ -24,6 +24,7 @@ const projects = ['packages', 'apps']
 export default defineConfig({
   resolve: { alias },
   test: {
+    globalSetup: `${root}scripts/test-setup.mjs`,
     projects,
     reporters: ['default', `${root}scripts/closing-line-reporter.mjs`],
     pool: 'forks',
