@@ -49,8 +49,8 @@ class Keys implements WatchedKeys {
 }
 
 /** A watch over a prefix; the clock of its reconcile is moved by hand. */
-async function follow(t: TestContext, prefix: string, from = 0) {
-  const clock = new MovedClock()
+async function follow(t: TestContext, prefix: string, { from = 0, chance = 0.5 } = {}) {
+  const clock = new MovedClock(chance)
   const options = resolveOptions({ hosts: etcd.endpoint, logger: false })
   const connection = new Connection(options, systemClock)
   const stream = new WatchStream(connection, systemClock)
@@ -90,6 +90,25 @@ test('a reconcile repairs what went wrong unseen, and counts it', async t => {
   await expect.poll(() => clock.waiting).toBe(1)
   expect(watch.counts).toMatchObject({ repairs: 3, relists: 1 })
 })
+
+test.for([
+  [0, 300_000],
+  [0.25, 375_000],
+  [0.75, 525_000],
+])(
+  'a reconcile comes when chance wants, so that a fleet does not list together: %f',
+  async ([chance, due], t) => {
+    const { clock, keys, writer } = await follow(t, `/chance${chance}/`, { chance })
+    await writer.put(`/chance${chance}/a`, '1')
+    await expect.poll(() => keys.size).toBe(1)
+    keys.held.clear()
+    clock.advance(due! - 1)
+    expect(clock.waiting, 'not yet').toBe(1)
+    clock.advance(1)
+    expect(clock.waiting, 'now').toBe(0)
+    await expect.poll(() => keys.size).toBe(1)
+  },
+)
 
 test('a reconcile in the midst of writes finds nothing to repair', async t => {
   const { clock, keys, watch, writer } = await follow(t, '/busy/')
@@ -134,7 +153,7 @@ test('a reconcile after the history was compacted lists again and counts no repa
 test('a watch from a revision that the store has not reached lists again within a second', async t => {
   const writer = openWriter(t, etcd.endpoint)
   await writer.put('/early/a', '1')
-  const { clock, keys } = await follow(t, '/early/', 1_000_000)
+  const { clock, keys } = await follow(t, '/early/', { from: 1_000_000 })
   expect(keys.size).toBe(0)
   clock.advance(1000)
   await expect.poll(() => keys.values).toEqual(new Map([['/early/a', '1']]))

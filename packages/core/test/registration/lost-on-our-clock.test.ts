@@ -44,6 +44,23 @@ describe.concurrent('our clock decides when a lease is lost', () => {
     },
   )
 
+  it("an acknowledgement is as old as its request: the time on the way is not the lease's", async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 6 })
+    const registration = await registered(registry)
+    const renewed = () => new Promise(resolve => registration.once('renewed', resolve))
+    link.delay(500)
+    // The first one may have been on its way before.
+    await renewed()
+    await renewed()
+    const { expiresIn, lastAckAge } = registry.status().lease
+    expect(lastAckAge).toBeGreaterThan(950)
+    expect(expiresIn).toBeLessThan(6000 - 950)
+    await link.restore()
+    await untilExactly(etcd, [registration])
+  })
+
   it('it renews each third of the granted TTL, and says so', async test => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd, { ttl: 3 })

@@ -1,9 +1,14 @@
 import type { Clock } from '../../src/clock.ts'
 
-/** A clock that stands still until a test moves it; its chance is always one half. */
+/** A clock that stands still until a test moves it; its chance is always the same one. */
 export class MovedClock implements Clock {
   #now = 0
   readonly #timers = new Set<{ at: number; fn: () => void }>()
+  readonly #chance: number
+
+  constructor(chance = 0.5) {
+    this.#chance = chance
+  }
 
   now(): number {
     return this.#now
@@ -14,7 +19,7 @@ export class MovedClock implements Clock {
   }
 
   random(): number {
-    return 0.5
+    return this.#chance
   }
 
   after(ms: number, fn: () => void): () => void {

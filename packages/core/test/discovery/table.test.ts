@@ -1,0 +1,70 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { jsonFormat } from '../../src/formats/json.ts'
+import { InstanceTable } from '../../src/instance-table.ts'
+import { MovedClock } from '../support/moved-clock.ts'
+import { valueFor } from '../support/raw-writer.ts'
+import { keepLog } from '../support/read-side.ts'
+
+afterEach(() => vi.restoreAllMocks())
+
+const ROWS = 10_000
+
+const entry = (i: number, version = '') => ({
+  key: `/services/web/n${i}`,
+  value: Buffer.from(valueFor('web', `n${i}`, { version })),
+  revision: i,
+  lease: '0',
+})
+
+/** How often anybody has gone through a map of that size. */
+function countWalks() {
+  let walks = 0
+  for (const way of ['values', 'entries', 'keys', 'forEach', Symbol.iterator] as const) {
+    const real = Map.prototype[way] as (...args: unknown[]) => never
+    vi.spyOn(Map.prototype, way as 'values').mockImplementation(function (
+      this: Map<unknown, unknown>,
+      ...args
+    ) {
+      if (this.size >= ROWS / 2) walks += 1
+      return real.apply(this, args)
+    })
+  }
+  return () => walks
+}
+
+test('a change goes through none of the other instances until somebody reads them, and then once', () => {
+  const clock = new MovedClock()
+  const format = jsonFormat()
+  const table = new InstanceTable({ name: 'web', namespace: '/services', format, clock, logger: keepLog() })
+  const keys = table.addRange()
+  keys.reset(
+    Array.from({ length: ROWS }, (_, i) => entry(i)),
+    ROWS,
+  )
+  const before = table.instances
+  expect(before).toHaveLength(ROWS)
+  const changes: string[] = []
+  table.subscribe({
+    changed: ({ added, removed, updated }) =>
+      void changes.push(`+${added.length} -${removed.length} ~${updated.length}`),
+    stale() {},
+    fresh() {},
+    listed() {},
+    failed() {},
+  })
+
+  const walks = countWalks()
+  keys.apply([{ type: 'put', ...entry(7, '2') }])
+  keys.apply([{ type: 'put', ...entry(ROWS) }])
+  keys.apply([{ type: 'delete', key: '/services/web/n8', revision: ROWS + 1 }])
+  keys.sync(true, 0)
+  expect(table.status()).toMatchObject({ instances: ROWS, stale: false })
+  expect(walks()).toBe(0)
+  expect(changes).toEqual(['+0 -0 ~1', '+1 -0 ~0', '+0 -1 ~0'])
+
+  const after = table.instances
+  expect(table.instances).toBe(after)
+  expect(walks()).toBe(1)
+  expect(after).not.toBe(before)
+  expect(after).toHaveLength(ROWS)
+})
