@@ -143,7 +143,7 @@ export class LeaseKeeper {
       } catch (error) {
         for (const user of this.#users) user.failed(error as EtcdRegisterError)
       }
-      if (attempt >= 0) await sleep(clock, backoff(attempt, clock.random), signal)
+      if (attempt >= 0) await sleep(clock, backoff(attempt, clock), signal)
       await connection.whenUp(signal)
     }
   }
@@ -155,8 +155,9 @@ export class LeaseKeeper {
     const patience = Math.min(period, PATIENCE)
     const over = new AbortController()
     let stream: EtcdStream<{ ID: string }> | undefined
-    /** Streams opened since the last acknowledgement. */
+    /** Streams opened since one was acknowledged twice: those that die after their first answer are no success. */
     let opened = 0
+    let acks = 0
     let sentAt = 0
     let stopSend = () => {}
     let stopPatience = () => {}
@@ -182,7 +183,7 @@ export class LeaseKeeper {
       }
       const open = async () => {
         for (; !over.signal.aborted; opened += 1) {
-          if (opened > 0) await sleep(clock, backoff(opened - 1, clock.random), over.signal)
+          if (opened > 0) await sleep(clock, backoff(opened - 1, clock), over.signal)
           await connection.whenUp(over.signal)
           try {
             const next = await connection.openKeepAlive({
@@ -195,6 +196,7 @@ export class LeaseKeeper {
             })
             if (over.signal.aborted) return next.cancel()
             opened += 1
+            acks = 0
             stream = next
             return send()
           } catch {
@@ -224,7 +226,8 @@ export class LeaseKeeper {
       const acknowledged = (ttl: number) => {
         stopPatience()
         if (ttl <= 0) return finish('lease-revoked')
-        opened = 0
+        acks += 1
+        if (acks > 1) opened = 0
         term.ackedAt = sentAt
         term.expiresAt = sentAt + ttl * 1000
         stopSend()

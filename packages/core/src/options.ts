@@ -30,19 +30,39 @@ export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
 const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,253}$/
 
+const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
+  'hosts',
+  'auth',
+  'tls',
+  'namespace',
+  'ttl',
+  'format',
+  'requestTimeout',
+  'logger',
+]
+
+const SERVICE_OPTIONS: readonly (keyof ServiceOptions)[] = [
+  'name',
+  'port',
+  'host',
+  'id',
+  'protocol',
+  'version',
+  'zone',
+  'weight',
+  'metadata',
+]
+
 /** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. A variable that is empty counts as not set. */
 export function resolveOptions(
   options: RegistryOptions = {},
   environment: NodeJS.ProcessEnv = process.env,
 ): ResolvedOptions {
   const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
-  if (typeof options !== 'object' || options === null) throw invalidOption('options', 'an object', options)
+  checkNames('options', options, REGISTRY_OPTIONS)
   const { ttl = 10, requestTimeout = 3000, namespace = '/services' } = options
   if (!Number.isInteger(ttl) || ttl < 2 || ttl > 86_400) {
     throw invalidOption('ttl', 'a whole number of seconds from 2 to 86400', ttl)
-  }
-  if (!Number.isInteger(requestTimeout) || requestTimeout < 1 || requestTimeout > 600_000) {
-    throw invalidOption('requestTimeout', 'a whole number of milliseconds from 1 to 600000', requestTimeout)
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
   if (typeof namespace !== 'string' || /[\u0000-\u001f\u007f]|\/\//.test(namespace)) {
@@ -61,7 +81,7 @@ export function resolveOptions(
     namespace: namespace.replace(/\/$/, ''),
     ttl,
     formats: resolveFormats(options.format ?? 'json'),
-    requestTimeout,
+    requestTimeout: milliseconds('requestTimeout', requestTimeout, 1),
     logger: resolveLogger(options.logger),
   }
 }
@@ -97,7 +117,7 @@ function resolveHosts(
 
 /** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. */
 export function resolveService(service: ServiceOptions): ResolvedService {
-  if (typeof service !== 'object' || service === null) throw invalidOption('service', 'an object', service)
+  checkNames('service options', service, SERVICE_OPTIONS)
   const { name, port, host, id, protocol = 'http' } = service
   validateName(name)
   if (!isPort(port)) throw invalidOption('port', 'a whole number from 1 to 65535', port)
@@ -130,8 +150,25 @@ function resolveDetails(service: Partial<Details>): Details {
   return { version, zone, weight, metadata: Object.assign(Object.create(null), metadata) }
 }
 
+/** Throws `ERR_INVALID_OPTION`. */
+export function milliseconds(option: string, value: number, least = 0): number {
+  if (!Number.isInteger(value) || value < least || value > 600_000) {
+    throw invalidOption(option, `a whole number of milliseconds from ${least} to 600000`, value)
+  }
+  return value
+}
+
+/** Throws `ERR_INVALID_OPTION` for what is no object, and for a name that is not one of those known. */
+export function checkNames(what: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) throw invalidOption(what, 'an object', options)
+  const unknown = Object.keys(options).find(name => !known.includes(name))
+  if (unknown !== undefined)
+    throw invalidOption(unknown, `left out: the ${what} are ${known.join(', ')}`, options[unknown as never])
+}
+
 /** Throws `ERR_INVALID_OPTION`; an option that is `undefined` stays as it was. */
 export function resolvePatch(before: Details, patch: Partial<Details>): Details {
+  if (typeof patch !== 'object' || patch === null) throw invalidOption('patch', 'an object', patch)
   const details = { ...before }
   for (const [option, value] of Object.entries(patch)) {
     if (!Object.hasOwn(before, option)) {

@@ -10,7 +10,7 @@ import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
 import type { InstanceFormat } from './formats/index.ts'
 import { KeyGuard, type KeyObserver, type KeyWatcher } from './key-guard.ts'
 import { etcdctlId, type Lease, type LeaseKeeper, type LeaseUser } from './lease.ts'
-import type { Details, ResolvedService } from './options.ts'
+import { type Details, milliseconds, type ResolvedService } from './options.ts'
 import type {
   Logger,
   LossReason,
@@ -123,9 +123,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#retired
   }
 
-  deregister({ timeout = 3000 }: { timeout?: number } = {}): Promise<void> {
-    this.#leaving ??= this.#leave(timeout)
-    return this.#leaving
+  async deregister({ timeout = 3000 }: { timeout?: number } = {}): Promise<void> {
+    this.#leaving ??= this.#leave(milliseconds('timeout', timeout))
+    await this.#leaving
   }
 
   status(): RegistryStatus['registrations'][number] {
@@ -206,7 +206,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         if (signal.aborted) return
         this.#dirty = true
         this.#complain(error as EtcdRegisterError)
-        await sleep(clock, backoff(attempt, clock.random), signal)
+        await sleep(clock, backoff(attempt, clock), signal)
         await connection.whenUp(signal)
         attempt += 1
       }

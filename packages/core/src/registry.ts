@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { knownAddress, resolveAddress } from './address.ts'
+import { Advertisement } from './advertisement.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
 import { TableDiscovery } from './discovery.ts'
 import { EtcdRegisterError } from './errors.ts'
@@ -9,7 +10,7 @@ import { WatchStream } from './etcd/watch-stream.ts'
 import { InstanceTable } from './instance-table.ts'
 import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
-import { type ResolvedOptions, resolveOptions, resolveService, validateName } from './options.ts'
+import { checkNames, type ResolvedOptions, resolveOptions, resolveService, validateName } from './options.ts'
 import { ServiceRegistration } from './registration.ts'
 import { RetiredKeys } from './retired-keys.ts'
 import type {
@@ -80,6 +81,12 @@ export class EtcdRegistry implements Registry {
     return this.#options.logger
   }
 
+  /** Throws what `register()` would throw of the options, and registers nothing. */
+  check(service: ServiceOptions): void {
+    const { namespace, formats } = this.#options
+    new Advertisement(resolveService(service), '127.0.0.1', { namespace, formats })
+  }
+
   /** `bound`: the address that the service's socket is bound to. */
   register(service: ServiceOptions, { bound }: { bound?: string | undefined } = {}): Registration {
     this.#throwIfClosed()
@@ -107,6 +114,7 @@ export class EtcdRegistry implements Registry {
   discover(name: string, options: DiscoverOptions = {}): Discovery {
     this.#throwIfClosed()
     validateName(name)
+    checkNames('discover options', options, ['balancer', 'filter', 'zone'])
     const source = this.#sources.get(name) ?? this.#source(name)
     source.users += 1
     try {

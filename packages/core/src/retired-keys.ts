@@ -46,7 +46,7 @@ export class RetiredKeys {
         const { code, retryable } = error as EtcdRegisterError
         // Where the one who leaves is the last user, the end of the lease deletes what we may not.
         if (code === 'ERR_CLOSED' || lease.users === 0 || (!retryable && lease.users === 1)) return
-        await sleep(clock, backoff(attempt, clock.random))
+        await sleep(clock, backoff(attempt, clock))
         await connection.whenUp(never)
       }
     }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { invalidOption } from './errors.ts'
-import { resolveService } from './options.ts'
+import { milliseconds } from './options.ts'
 import type { EtcdRegistry } from './registry.ts'
 import { defaultServiceName } from './service-name.ts'
 import { leaveOnSignals } from './shutdown.ts'
@@ -40,10 +40,10 @@ interface ResolvedServerOptions {
 }
 
 /** Throws `ERR_INVALID_OPTION`, so that nothing is left to throw when the server listens. */
-export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
+export function resolveServerOptions(options: ServerOptions, registry: Registry): ResolvedServerOptions {
   const { drainDelay = 1000, shutdownTimeout = 10_000, signals = true, ...given } = options
   const service = { ...given, name: given.name ?? defaultServiceName() }
-  resolveService({ ...service, port: service.port ?? 1 })
+  ;(registry as Partial<EtcdRegistry>).check?.({ ...service, port: service.port ?? 1 })
   return {
     service,
     drainDelay: milliseconds('drainDelay', drainDelay),
@@ -75,7 +75,10 @@ class AttachedServer implements ServerRegistration {
   #leaving: Promise<void> | undefined
 
   constructor(server: AnyServer, registry: Registry, options: ServerOptions) {
-    const { service, drainDelay, shutdownTimeout, signals } = resolveServerOptions(options)
+    if (typeof server?.on !== 'function' || typeof server.address !== 'function') {
+      throw invalidOption('server', 'an http, https or http2 server', server)
+    }
+    const { service, drainDelay, shutdownTimeout, signals } = resolveServerOptions(options, registry)
     this.#service = service
     this.#drainDelay = drainDelay
     this.#shutdownTimeout = shutdownTimeout
@@ -104,7 +107,7 @@ class AttachedServer implements ServerRegistration {
       server.close = close
       server.off('listening', listening).off('close', closed)
     }
-    if (server.listening) this.#register()
+    if (server.listening) listening()
   }
 
   get registration(): Registration | undefined {
@@ -179,11 +182,4 @@ class AttachedServer implements ServerRegistration {
       server.close()
     })
   }
-}
-
-function milliseconds(option: string, value: number): number {
-  if (!Number.isInteger(value) || value < 0 || value > 600_000) {
-    throw invalidOption(option, 'a whole number of milliseconds from 0 to 600000', value)
-  }
-  return value
 }

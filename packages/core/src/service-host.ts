@@ -43,11 +43,11 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     logger,
   } as RegistryOptions
   const { registry: given, enabled = true, server: own, ...serverOptions } = others
-  if (enabled) resolveServerOptions(serverOptions)
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
   let latest: ServerRegistration | undefined
   let registry = given ?? createRegistry(registryOptions)
+  if (enabled) resolveServerOptions(serverOptions, registry)
   let closed = false
   /** By `close()`; then only an explicit `attach()` brings it back. */
   let ended = false

@@ -8,10 +8,12 @@ export class Waiters {
 
   /** Resolves once `check` returns true; rejects with what it throws, or with the signal's reason. */
   until(check: () => boolean, signal?: AbortSignal): Promise<void> {
+    // Many may wait with one signal: that is no leak of it, which Node would warn of.
+    const aborted = signal && AbortSignal.any([signal])
     return new Promise((resolve, reject) => {
       const settle = (finish: () => void) => {
         this.#waiting.delete(look)
-        signal?.removeEventListener('abort', look)
+        aborted?.removeEventListener('abort', look)
         finish()
       }
       const look = () => {
@@ -23,7 +25,7 @@ export class Waiters {
         }
       }
       this.#waiting.add(look)
-      signal?.addEventListener('abort', look)
+      aborted?.addEventListener('abort', look)
       look()
     })
   }

@@ -14,6 +14,9 @@ const LARGEST_PAGE = 20_000
 /** Before a watch goes on so many keys are read again, and all of them are counted. */
 const EXACT_CHECK = 1000
 
+/** A watch that lived shorter, in ms, is opened again with backoff: its streams die as soon as they are made. */
+const SETTLED = 5000
+
 /** A reconcile comes between 5 and 10 minutes after the last one. */
 const RECONCILE = 300_000
 
@@ -98,7 +101,7 @@ export class RangeWatch {
         if (LIST_AGAIN.has((error as EtcdRegisterError).code)) this.#next = 0
         this.#keys.failed(error as EtcdRegisterError)
       }
-      if (attempt >= 0) await sleep(this.#clock, backoff(attempt, this.#clock.random), signal)
+      if (attempt >= 0) await sleep(this.#clock, backoff(attempt, this.#clock), signal)
       await this.#connection.whenUp(signal)
     }
   }
@@ -189,7 +192,7 @@ export class RangeWatch {
   }
 
   /** Resolves when the watch has to be opened anew; rejects with the reason if it broke. */
-  #watch(established: () => void): Promise<void> {
+  #watch(settled: () => void): Promise<void> {
     const { signal } = this.#closing
     return new Promise((resolve, reject) => {
       if (signal.aborted) return resolve()
@@ -197,6 +200,7 @@ export class RangeWatch {
       let createdAt = Number.POSITIVE_INFINITY
       const over = () => {
         stopReconcile()
+        if (this.#clock.now() - createdAt >= SETTLED) settled()
         signal.removeEventListener('abort', leave)
       }
       const leave = () => {
@@ -211,6 +215,7 @@ export class RangeWatch {
           if (result === 'same') return reconcile()
           if (result !== 'gone') this.counts.repairs += result.different
           this.#next = 0
+          settled()
           leave()
         })
       }
@@ -220,7 +225,6 @@ export class RangeWatch {
         {
           onCreated: revision => {
             createdAt = this.#clock.now()
-            established()
             this.#keys.sync(true, 0)
             reconcile(revision < this.revision ? RECONCILE_SOON : undefined)
           },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { backoff } from '../src/backoff.ts'
 
-const longest = (attempt: number) => backoff(attempt, () => 1)
+const longest = (attempt: number) => backoff(attempt, { random: () => 1 })
 
 test('the limit grows from 200 ms to 5 s and no further, however long it fails', () => {
   const limits = [0, 1, 2, 3, 5, 8].map(longest)
@@ -10,7 +10,7 @@ test('the limit grows from 200 ms to 5 s and no further, however long it fails',
 })
 
 test('full jitter: anything from at once to the limit', () => {
-  expect(backoff(0, () => 0)).toBe(0)
-  expect(backoff(0, () => 0.25)).toBe(50)
-  expect(backoff(100, () => 0.5)).toBe(2500)
+  expect(backoff(0, { random: () => 0 })).toBe(0)
+  expect(backoff(0, { random: () => 0.25 })).toBe(50)
+  expect(backoff(100, { random: () => 0.5 })).toBe(2500)
 })

@@ -361,3 +361,26 @@ test('a logger that throws stops nothing', () => {
     expect(() => logger[level]({}, 'a line')).not.toThrow()
   }
 })
+
+test('a name that is no option is refused, and those that are, are named', () => {
+  expect(() => resolve({ host: 'a' })).toThrow(/"host" must be left out: the options are hosts, auth, tls/)
+  expect(() => service({ hostname: 'a' })).toThrow(
+    /"hostname" must be left out: the service options are name, port/,
+  )
+})
+
+test('what is no object or no time is refused by its name, and by no TypeError', async () => {
+  const registry = createRegistry({ hosts: 'http://127.0.0.1:1', logger: false })
+  try {
+    const refused = { code: 'ERR_INVALID_OPTION' }
+    expect(() => registry.discover('web', null as never)).toThrow(expect.objectContaining(refused))
+    const registration = registry.register({ name: 'web', port: 80, host: '192.0.2.1' })
+    await expect(registration.update(null as never)).rejects.toMatchObject(refused)
+    await expect(registration.deregister({ timeout: Number.POSITIVE_INFINITY })).rejects.toMatchObject(
+      refused,
+    )
+    expect(registration.state).toBe('registering')
+  } finally {
+    await registry.close()
+  }
+})

@@ -44,3 +44,13 @@ test('an abort rejects with its reason, also before the wait began, and leaves n
   await waiters.until(() => true, signal)
   expect(getEventListeners(signal, 'abort')).toHaveLength(0)
 })
+
+test('many may wait with one signal, which is no leak of it', async () => {
+  const controller = new AbortController()
+  const waiters = new Waiters()
+  const waiting = Array.from({ length: 30 }, () => waiters.until(() => false, controller.signal))
+  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
+  controller.abort(new Error('enough'))
+  const outcomes = await Promise.allSettled(waiting)
+  expect(outcomes.map(({ status }) => status)).toEqual(Array(30).fill('rejected'))
+})

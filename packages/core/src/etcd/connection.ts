@@ -33,6 +33,9 @@ const AWAY: ReadonlySet<ErrorCode> = new Set([
 
 const LEASE = 'a lease'
 
+/** A condition that comes back within this time is the same one. In ms. */
+const FLAPPING = 60_000
+
 /** Another member may do better; the request is safe to send twice. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_UNAVAILABLE', 'ERR_ETCD_TIMEOUT'])
 
@@ -67,6 +70,8 @@ export class Connection {
   #state: ConnectionState = 'idle'
   #since: Date
   #lastError: ErrorStatus | undefined
+  /** What was warned of last, and when. */
+  #told: { code: ErrorCode; at: number } | undefined
   readonly #waiting = new Set<() => void>()
   #member: string | undefined
 
@@ -253,17 +258,26 @@ export class Connection {
   }
 
   #noteFailure(error: EtcdRegisterError): void {
-    const changed = this.#lastError?.code !== error.code || this.#state !== 'down'
     this.#lastError = { code: error.code, message: error.message, at: this.#clock.date().toISOString() }
     if (this.#state === 'closed') return
     if (!AWAY.has(error.code)) {
       this.#answered(this.#member, true)
       return
     }
-    if (changed) this.#options.logger.warn({ err: error, code: error.code }, `${error.message} Trying on.`)
+    this.#warn(error)
     if (this.#state === 'down') return
     this.#transit('down')
     void this.#probeUntilUp()
+  }
+
+  /** Once while it lasts, and no more often than each minute where it comes and goes. */
+  #warn(error: EtcdRegisterError): void {
+    const { code, message } = error
+    const now = this.#clock.now()
+    const told = this.#told?.code === code
+    if (told && (this.#state === 'down' || now - this.#told!.at < FLAPPING)) return
+    this.#told = { code, at: now }
+    this.#options.logger.warn({ err: error, code }, `${message} Trying on.`)
   }
 
   /** `trusted`: it says something of the credentials; etcd grants and renews leases without any. */
@@ -282,7 +296,7 @@ export class Connection {
 
   async #probeUntilUp(): Promise<void> {
     for (let attempt = 0; this.#state === 'down'; attempt += 1) {
-      await sleep(this.#clock, backoff(attempt, this.#clock.random), this.#closing.signal)
+      await sleep(this.#clock, backoff(attempt, this.#clock), this.#closing.signal)
       if (this.#state === 'down') await this.#probe().catch(() => {})
     }
   }

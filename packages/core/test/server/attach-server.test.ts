@@ -208,11 +208,23 @@ describe('a server is not on the roll', () => {
     expect((await answer(port)).text).toBe('ok')
     expect(registry.warnings).toEqual(['a server listens that cannot be registered'])
   })
+
+  test('that listens already, of a registry that is closed: logged, and harms nobody', async () => {
+    const { registry } = aRoll()
+    const server = aServer()
+    const port = await listen(server)
+    await registry.close()
+    attach(server, registry)
+    expect((await answer(port)).text).toBe('ok')
+    expect(registry.warnings).toEqual(['a server listens that cannot be registered'])
+  })
 })
 
 test.each([
   [{ name: 'a/b' }, 'name'],
   [{ weight: -1 }, 'weight'],
+  [{ metadata: { a: 'x'.repeat(70_000) } }, 'metadata'],
+  [{ ports: [80] } as object, 'ports'],
   [{ port: 70_000 }, 'port'],
   [{ drainDelay: -1 }, 'drainDelay'],
   [{ drainDelay: 0.5 }, 'drainDelay'],
@@ -387,4 +399,9 @@ describe('what adapters share', () => {
     await listen(server)
     expect(await keys()).toEqual([])
   })
+})
+
+test('what is no server is refused', () => {
+  const registry = createRegistry({ logger: false })
+  expect(() => attachServer((() => {}) as never, registry, { name: 'orders' })).toThrow(/"server" must be/)
 })
