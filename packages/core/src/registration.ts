@@ -4,7 +4,7 @@ import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { EtcdRegisterError } from './errors.ts'
-import type { Connection } from './etcd/connection.ts'
+import { AWAY, type Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
 import type { InstanceFormat } from './formats/index.ts'
@@ -217,7 +217,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #complain(error: EtcdRegisterError): void {
     const { code, message } = error
     this.failed(error)
-    if (error.retryable || this.#told.has(code)) return
+    if (error.retryable || AWAY.has(code) || this.#told.has(code)) return
     this.#told.add(code)
     this.#deps.logger.warn({ err: error, code, service: this.instance.name }, `${message} Trying on.`)
   }

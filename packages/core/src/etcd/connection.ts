@@ -23,8 +23,8 @@ type Interceptor = NonNullable<UnaryOptions['interceptors']>[number]
 
 type ConnectionState = 'idle' | 'up' | 'down' | 'closed'
 
-/** With these nobody gets through; with any other error etcd has answered. */
-const AWAY: ReadonlySet<ErrorCode> = new Set([
+/** With these nobody gets through, and the connection says so; with any other error etcd has answered. */
+export const AWAY: ReadonlySet<ErrorCode> = new Set([
   'ERR_ETCD_UNAVAILABLE',
   'ERR_ETCD_TIMEOUT',
   'ERR_ETCD_TLS',

@@ -150,6 +150,21 @@ describe.concurrent('credentials that etcd does not take are one error with the 
     })
   })
 
+  test('none at all, and a lease that is granted all the same: that is no way in', async () => {
+    await using({ ttl: 2 }, async ({ registry, tries }) => {
+      const discovery = registry.discover('refused')
+      expect(await failure(discovery.ready())).toMatchObject({ code: 'ERR_ETCD_AUTH' })
+      const { connection, since } = registry.status().etcd
+      expect(connection).toBe('down')
+      const registration = registry.register({ name: 'refused', ...service })
+      expect(await failure(registration.ready())).toMatchObject({ code: 'ERR_ETCD_AUTH' })
+      await until(() => registry.status().lease.losses === 1)
+      const before = tries()
+      await until(() => tries() - before > 4)
+      expect(registry.status().etcd).toMatchObject({ connection, since })
+    })
+  })
+
   test('and once the password is corrected in etcd, it registers and discovers', async () => {
     await using({ auth: { username: 'forgetful', password: 'new-pw' } }, async ({ registry, warnings }) => {
       const registration = registry.register({ name: 'forgetful', ...service })
