@@ -150,8 +150,8 @@ describe.concurrent('credentials that etcd does not take are one error with the 
     })
   })
 
-  test('none at all, and a lease that is granted all the same: that is no way in', async () => {
-    await using({ ttl: 2 }, async ({ registry, tries }) => {
+  test('none at all, and a lease that is granted all the same: no way in, and one warning', async () => {
+    await using({ ttl: 2 }, async ({ registry, warnings, tries }) => {
       const discovery = registry.discover('refused')
       expect(await failure(discovery.ready())).toMatchObject({ code: 'ERR_ETCD_AUTH' })
       const { connection, since } = registry.status().etcd
@@ -162,6 +162,10 @@ describe.concurrent('credentials that etcd does not take are one error with the 
       const before = tries()
       await until(() => tries() - before > 4)
       expect(registry.status().etcd).toMatchObject({ connection, since })
+      expect(warnings).toEqual([
+        expect.stringMatching(/user name is empty.* Trying on\.$/),
+        expect.stringMatching(/^lost the lease/),
+      ])
     })
   })
 
