@@ -114,7 +114,7 @@ function advice(code: ErrorCode, { what, username }: ErrorContext, detail: strin
   const needed = what === 'a read' || what === 'a watch' ? 'read' : 'readwrite'
   switch (code) {
     case 'ERR_ETCD_UNAVAILABLE':
-      if (/^Failed to connect|before secure TLS/.test(detail)) {
+      if (/^Failed to connect|before secure TLS|ECONNRESET/.test(detail)) {
         return '. It ends connections at once: is it etcd, and does "hosts" say https:// where etcd speaks TLS, and only there?'
       }
       return '. Is it running there, and is the address in "hosts" or ETCD_ENDPOINTS right?'
