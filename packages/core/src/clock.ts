@@ -3,7 +3,7 @@ export interface Clock {
   /** Monotonic milliseconds. */
   now(): number
   date(): Date
-  /** Runs `fn` after `ms`, without keeping the process alive; returns the cancellation. */
+  /** Runs `fn` after `ms`, at once where that is past, without keeping the process alive; returns the cancellation. */
   after(ms: number, fn: () => void): () => void
   /** 0 <= x < 1 */
   random(): number
@@ -13,7 +13,8 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   date: () => new Date(),
   after(ms, fn) {
-    const timer = setTimeout(fn, ms).unref()
+    // What is due already is late by a fraction of a millisecond, and newer Nodes warn of that.
+    const timer = setTimeout(fn, Math.max(0, ms)).unref()
     return () => clearTimeout(timer)
   },
   random: Math.random,

@@ -51,3 +51,13 @@ test('the time of the system only goes forward, and its timers can be called off
   expect(systemClock.now()).toBeGreaterThan(before)
   expect(Math.abs(systemClock.date().getTime() - Date.now())).toBeLessThan(1000)
 })
+
+test('what was due before now runs at once, and without a warning', async () => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => warnings.push(warning)
+  process.on('warning', note)
+  await new Promise<void>(resolve => systemClock.after(-0.5, resolve))
+  await new Promise(resolve => setImmediate(resolve))
+  process.off('warning', note)
+  expect(warnings).toEqual([])
+})
