@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo, Server } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { invalidOption } from './errors.ts'
 import { milliseconds } from './options.ts'
@@ -23,6 +23,8 @@ export interface ServerRegistration {
   readonly registration: Registration | undefined
   /** Leaves the roll and lets go of the server and the signals; the server goes on. */
   close(): Promise<void>
+  /** Leaves the roll, closes the server and waits for what is in flight; bounded by `shutdownTimeout`. */
+  shutdown(): Promise<void>
 }
 
 /** `http`, `https` and `http2` servers; some of them cannot close connections. */
@@ -71,6 +73,8 @@ class AttachedServer implements ServerRegistration {
   readonly #drainDelay: number
   readonly #shutdownTimeout: number
   readonly #detach: () => void
+  /** Such as WebSockets: no longer the server's to close, and they do not end by themselves. */
+  readonly #upgraded = new Set<Socket>()
   #registration: Registration | undefined
   #leaving: Promise<void> | undefined
 
@@ -100,12 +104,12 @@ class AttachedServer implements ServerRegistration {
     }
     server.on('listening', listening).on('close', closed)
     const forgetSignals = signals
-      ? leaveOnSignals({ leave: () => this.#leave(), shutdown: () => this.#shutdown() })
+      ? leaveOnSignals({ leave: () => this.#leave(), shutdown: () => this.shutdown() })
       : () => {}
     this.#detach = () => {
       forgetSignals()
       server.close = close
-      server.off('listening', listening).off('close', closed)
+      server.off('listening', listening).off('close', closed).off('upgrade', this.#upgrade)
     }
     if (server.listening) listening()
   }
@@ -133,6 +137,14 @@ class AttachedServer implements ServerRegistration {
     const service = { ...this.#service, port, protocol }
     this.#leaving = undefined
     this.#registration = (this.#registry as EtcdRegistry).register(service, { bound: address.address })
+    // Where the app does not take upgrades, a listener of ours would make Node believe that it does.
+    const upgrades = this.#server.listeners('upgrade')
+    if (upgrades.length > 0 && !upgrades.includes(this.#upgrade)) this.#server.on('upgrade', this.#upgrade)
+  }
+
+  readonly #upgrade = (_: IncomingMessage, socket: Socket): void => {
+    this.#upgraded.add(socket)
+    socket.once('close', () => this.#upgraded.delete(socket))
   }
 
   /** Of our registries; another implementation need not have one. */
@@ -167,18 +179,24 @@ class AttachedServer implements ServerRegistration {
     this.#server.closeIdleConnections?.()
   }
 
-  #shutdown(): Promise<void> {
+  shutdown(): Promise<void> {
     return new Promise(resolve => {
       const server = this.#server
       if (!server.listening) return void this.#leave().then(resolve)
+      const done = () => {
+        clearTimeout(timer)
+        clearInterval(poll)
+        resolve()
+      }
       const timer = setTimeout(() => {
         server.closeAllConnections?.()
-        resolve()
+        done()
       }, this.#shutdownTimeout)
-      server.once('close', () => {
-        clearTimeout(timer)
-        resolve()
-      })
+      const poll = setInterval(() => {
+        if (server.listening || this.#upgraded.size === 0) return
+        server.getConnections((_, open) => open <= this.#upgraded.size && done())
+      }, IDLE_POLL)
+      server.once('close', done)
       server.close()
     })
   }

@@ -26,6 +26,8 @@ export interface ServiceHost {
   attachWhere(isOurs: (server: Server) => boolean): void
   /** The last resort: the server of the first request, with a warning once, since it registers late. */
   attachFrom(request: unknown): void
+  /** Leaves the roll and closes the servers, for frameworks that end in an order of their own. */
+  shutdown(): Promise<void>
   close(): Promise<void>
 }
 
@@ -94,6 +96,9 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
         'registered with the first request only: the server was not found through the app; pass it as "server"'
       ;(registry as Partial<EtcdRegistry>).logger?.warn({ service: others.name }, text)
     },
+    async shutdown() {
+      await Promise.all([...attached.values()].map(registration => registration.shutdown()))
+    },
     async close() {
       ended = true
       for (const stop of forget) stop()
@@ -107,4 +112,8 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   return host
 }
 
-const disabled: ServerRegistration = { registration: undefined, close: () => Promise.resolve() }
+const disabled: ServerRegistration = {
+  registration: undefined,
+  close: () => Promise.resolve(),
+  shutdown: () => Promise.resolve(),
+}

@@ -45,6 +45,9 @@ test('every example compiles, with the types that are published', { timeout: 60_
     ).options,
     // For `await using` in the examples.
     lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+    // For those of Nest.
+    experimentalDecorators: true,
+    erasableSyntaxOnly: false,
     declaration: false,
     isolatedDeclarations: false,
     noEmit: true,
@@ -74,11 +77,17 @@ describe.concurrent('the first example of each README works as it stands', () =>
     ['README.md', /^Response \{/],
     ['packages/core/README.md', /^hello$/],
     ['packages/express/README.md', /^hello$/],
+    ['packages/koa/README.md', /^hello$/],
+    ['packages/nestjs/README.md', /^hello$/],
   ] as const)('%s', async ([file, expected], t) => {
     await using etcd = await startEtcdBinary()
     const { code } = examplesIn(file)[0]!
     const { outputText } = ts.transpileModule(code, {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 },
+      compilerOptions: {
+        module: ts.ModuleKind.ESNext,
+        target: ts.ScriptTarget.ES2023,
+        experimentalDecorators: true,
+      },
     })
     const child = spawn(process.execPath, ['--input-type=module', '-'], {
       cwd: home,
