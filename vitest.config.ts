@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type Plugin } from 'vitest/config'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 
@@ -13,13 +13,56 @@ const alias = Object.fromEntries(
   ]),
 )
 
+/** Loads what matches from where it is installed for another package. */
+const from = (names: RegExp, importer: string): Plugin => ({
+  name: `from ${importer}`,
+  enforce: 'pre',
+  resolveId(source) {
+    return names.test(source)
+      ? this.resolve(source, `${root}${importer}/package.json`, { skipSelf: true })
+      : null
+  },
+})
+
+/** Loads another package under the name of this one. */
+const insteadOf = (name: string, other: string): Plugin => ({
+  name: `${other} instead of ${name}`,
+  enforce: 'pre',
+  resolveId(source, importer) {
+    return source === name ? this.resolve(other, importer, { skipSelf: true }) : null
+  },
+})
+
+/** Packages whose tests run once for each major of their framework, in a project of their own. */
+const majors: Record<string, { name: string; plugins: Plugin[]; isolate?: boolean }[]> = {
+  koa: [
+    { name: 'koa', plugins: [] },
+    { name: 'koa2', plugins: [insteadOf('koa', 'koa2')] },
+  ],
+  nestjs: ['nest10', 'nest11', 'nest12'].map(name => ({
+    name,
+    // Loading Nest takes longer than most files of tests.
+    isolate: false,
+    plugins: [from(/^(@nestjs\/|reflect-metadata$|rxjs$)/, `fixtures/${name}`)],
+  })),
+}
+
 const projects = ['packages', 'apps']
   .flatMap(folder => readdirSync(`${root}${folder}`).map(name => ({ folder, name })))
   .filter(({ folder, name }) => existsSync(`${root}${folder}/${name}/test`))
-  .map(({ folder, name }) => ({
-    extends: true as const,
-    test: { name, root: `${root}${folder}/${name}`, include: ['test/**/*.test.ts'] },
-  }))
+  .flatMap(({ folder, name: project }) =>
+    (majors[project] ?? [{ name: project, plugins: [] }]).map(({ name, plugins, isolate = true }) => ({
+      extends: true as const,
+      plugins,
+      test: {
+        name,
+        root: `${root}${folder}/${project}`,
+        include: ['test/**/*.test.ts'],
+        env: { FRAMEWORK: name },
+        isolate,
+      },
+    })),
+  )
 
 export default defineConfig({
   resolve: { alias },

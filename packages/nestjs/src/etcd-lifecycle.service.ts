@@ -1,0 +1,92 @@
+import type { AddressInfo, Server } from 'node:net'
+import {
+  createRegistry,
+  createServiceHost,
+  type Discovery,
+  type Registration,
+  type Registry,
+  type RegistryOptions,
+  type ServiceHost,
+} from '@etcd-register/core'
+import {
+  Inject,
+  Injectable,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common'
+import { HttpAdapterHost, ModulesContainer } from '@nestjs/core'
+import { destroyFirst } from './destroy-order.ts'
+import { ETCD_OPTIONS } from './etcd.constants.ts'
+import type { CurrentRegistration, EtcdFeature, EtcdModuleOptions } from './etcd.interfaces.ts'
+import { nestLogger } from './nest-logger.ts'
+
+/** Ties the registration of the app's server to Nest's own order of starting and ending. */
+@Injectable()
+export class EtcdLifecycle
+  implements CurrentRegistration, OnModuleInit, OnModuleDestroy, OnApplicationShutdown
+{
+  readonly registry: Registry
+  readonly #options: EtcdModuleOptions
+  readonly #adapter: HttpAdapterHost
+  readonly #host: ServiceHost
+  readonly #discoveries: Discovery[] = []
+
+  constructor(
+    @Inject(ETCD_OPTIONS) options: EtcdModuleOptions,
+    @Inject(HttpAdapterHost) adapter: HttpAdapterHost,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
+    this.#options = options
+    this.#adapter = adapter
+    // One registry from the first provider to the last hook, also if the server closes and listens again in between.
+    const { isGlobal: _, ...others } = options
+    const { hosts, auth, tls, namespace, ttl, format, requestTimeout, logger = nestLogger } = options
+    const registryOptions = {
+      hosts,
+      auth,
+      tls,
+      namespace,
+      ttl,
+      format,
+      requestTimeout,
+      logger,
+    } as RegistryOptions
+    this.registry = options.registry ?? createRegistry(registryOptions)
+    this.#host = createServiceHost({ ...others, registry: this.registry })
+    destroyFirst(modules, EtcdLifecycle)
+  }
+
+  get current(): Registration | undefined {
+    return this.#host.registration
+  }
+
+  discover(feature: EtcdFeature): Discovery {
+    const { name, ...options } = typeof feature === 'string' ? { name: feature } : feature
+    const discovery = this.registry.discover(name, options)
+    this.#discoveries.push(discovery)
+    return discovery
+  }
+
+  /** The server is made by now, and listens later. Application contexts and pure microservices have none of HTTP. */
+  onModuleInit(): void {
+    const { server: given, port } = this.#options
+    if (given !== undefined) return
+    const server: Server | undefined = this.#adapter.httpAdapter?.getHttpServer?.()
+    if (server !== undefined) this.#host.attach(server)
+    else if (port !== undefined) {
+      this.#host.attachWhere(listening => (listening.address() as AddressInfo | null)?.port === port)
+    }
+  }
+
+  /** Before all others, whose databases have to be there while the last requests are answered. */
+  async onModuleDestroy(): Promise<void> {
+    await this.#host.shutdown()
+    await this.#host.close()
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all(this.#discoveries.map(discovery => discovery.close()))
+    if (this.#options.registry === undefined) await this.registry.close()
+  }
+}

@@ -1,0 +1,30 @@
+import type { DiscoverOptions, EtcdRegisterOptions, Registration } from '@etcd-register/core'
+import type { DynamicModule, FactoryProvider, Type } from '@nestjs/common'
+
+/** All of it optional, as with the other adapters. */
+export interface EtcdModuleOptions extends EtcdRegisterOptions {
+  /** `false`: only modules that import this one see it; `forFeature` needs it global. Default true. */
+  isGlobal?: boolean
+}
+
+export interface EtcdOptionsFactory {
+  createEtcdOptions(): EtcdRegisterOptions | Promise<EtcdRegisterOptions>
+}
+
+/** One of `useFactory`, `useClass` and `useExisting`. */
+export interface EtcdModuleAsyncOptions extends Pick<EtcdModuleOptions, 'isGlobal'> {
+  imports?: NonNullable<DynamicModule['imports']>
+  inject?: NonNullable<FactoryProvider['inject']>
+  // biome-ignore lint/suspicious/noExplicitAny: whatever `inject` names
+  useFactory?: (...injected: any[]) => EtcdRegisterOptions | Promise<EtcdRegisterOptions>
+  useClass?: Type<EtcdOptionsFactory>
+  useExisting?: Type<EtcdOptionsFactory>
+}
+
+/** A service to discover. */
+export type EtcdFeature = string | ({ name: string } & DiscoverOptions)
+
+export interface CurrentRegistration {
+  /** `undefined` until the app listens. */
+  readonly current: Registration | undefined
+}

@@ -1,0 +1,15 @@
+import type { Logger } from '@etcd-register/core'
+import { Logger as NestLogger } from '@nestjs/common'
+
+const nest = new NestLogger('EtcdModule')
+
+const line = (fields: object, message: string): string =>
+  'err' in fields && fields.err instanceof Error ? `${message}: ${fields.err.message}` : message
+
+/** Warnings and errors, as by default elsewhere, but in the app's own log. */
+export const nestLogger: Logger = {
+  debug: () => {},
+  info: () => {},
+  warn: (fields, message) => nest.warn(line(fields, message)),
+  error: (fields, message) => nest.error(line(fields, message)),
+}

@@ -1,0 +1,58 @@
+import 'reflect-metadata'
+import { type Discovery, EtcdHealthIndicator, EtcdModule, getDiscoveryToken } from '@etcd-register/nestjs'
+import { startFaultProxy } from '@etcd-register/testing'
+import { Controller, Get, Inject, Module } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { HealthCheckService, TerminusModule } from '@nestjs/terminus'
+import { expect, onTestFinished, test } from 'vitest'
+import { useEtcd } from './support/etcd.ts'
+
+const etcd = useEtcd()
+
+@Controller()
+class HealthController {
+  constructor(
+    @Inject(HealthCheckService) readonly health: HealthCheckService,
+    @Inject(EtcdHealthIndicator) readonly etcd: EtcdHealthIndicator,
+  ) {}
+
+  @Get('health')
+  check() {
+    return this.health.check([() => this.etcd.isHealthy()])
+  }
+}
+
+test('terminus says ok, 503 while etcd is away, and ok again', async () => {
+  const proxy = await startFaultProxy(etcd.member())
+  onTestFinished(() => proxy.stop())
+  @Module({
+    imports: [
+      TerminusModule.forRoot({ logger: false }),
+      EtcdModule.forRoot({ ...etcd.options('healthy'), hosts: proxy.endpoint }),
+      EtcdModule.forFeature(['inventory']),
+    ],
+    controllers: [HealthController],
+  })
+  class AppModule {}
+  const app = await NestFactory.create(AppModule, { logger: false, abortOnError: false })
+  onTestFinished(() => app.close())
+  await app.listen(0, '127.0.0.1')
+  const { port } = app.getHttpServer().address()
+  const health = async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/health`)
+    const { status, details } = (await answer.json()) as { status: string; details: object }
+    return { code: answer.status, status, details }
+  }
+  await app.get<Discovery>(getDiscoveryToken('inventory')).ready()
+  const registrations = { [`127.0.0.1:${port}`]: 'registered' }
+  const up = { status: 'up', connection: 'up', registrations, stale: [] }
+  await expect.poll(health).toEqual({ code: 200, status: 'ok', details: { etcd: up } })
+
+  proxy.cut()
+  await expect.poll(async () => (await health()).code).toBe(503)
+  const { status, details } = await health()
+  expect({ status, details }).toMatchObject({ status: 'error', details: { etcd: { status: 'down' } } })
+
+  await proxy.restore()
+  await expect.poll(health, { timeout: 10_000 }).toEqual({ code: 200, status: 'ok', details: { etcd: up } })
+})
