@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { EtcdRegisterError } from './errors.ts'
@@ -75,8 +76,13 @@ export async function resolveAddress(sources: AddressSources): Promise<Address> 
   const known = knownAddress(sources)
   if (known !== undefined) return known
   for (const etcd of sources.etcdHosts) {
-    const local = await localAddressTowards(etcd)
-    if (local !== undefined && isRoutable(local)) return { host: local, rule: 'route-to-etcd' }
+    const { host, port } = splitHost(etcd)
+    // A name can have addresses of both families, and this machine a route to one of them only.
+    const addresses = await lookup(host, { all: true }).catch(() => [])
+    for (const { address } of addresses) {
+      const local = await localAddressTowards(address, port)
+      if (local !== undefined && isRoutable(local)) return { host: local, rule: 'route-to-etcd' }
+    }
   }
   const routable = routableAddresses(sources.interfaces ?? networkInterfaces)
   if (routable.length === 1) return { host: routable[0]!, rule: 'only-interface' }
@@ -97,8 +103,7 @@ function routableAddresses(interfaces: typeof networkInterfaces): string[] {
 }
 
 /** Connecting a UDP socket asks the kernel for the route and its source address; no packet is sent. */
-function localAddressTowards(etcd: string): Promise<string | undefined> {
-  const { host, port } = splitHost(etcd)
+function localAddressTowards(host: string, port: number): Promise<string | undefined> {
   return new Promise(resolve => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4').unref()
     const done = (address?: string) => {
