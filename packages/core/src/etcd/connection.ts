@@ -36,6 +36,9 @@ const LEASE = 'a lease'
 /** A condition that comes back within this time is the same one. In ms. */
 const FLAPPING = 60_000
 
+/** Somebody changed users or roles between etcd's check of the request and its turn. */
+const RACED = /revision of auth store is old/
+
 /** Another member may do better; the request is safe to send twice. */
 const ELSEWHERE: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_UNAVAILABLE', 'ERR_ETCD_TIMEOUT'])
 
@@ -174,7 +177,12 @@ export class Connection {
       } catch (cause) {
         const error = this.#failed(cause, what)
         if (error.code === 'ERR_CLOSED') throw error
-        if (ELSEWHERE.has(error.code) && tries < this.#options.hosts.length) continue
+        const most = RACED.test(error.message)
+          ? 3
+          : ELSEWHERE.has(error.code)
+            ? this.#options.hosts.length
+            : 1
+        if (tries < most) continue
         this.#noteFailure(error)
         throw error
       }

@@ -24,6 +24,7 @@ beforeAll(async () => {
           { name: 'forgetful', password: 'old-pw', role: readwrite },
           { name: 'reader', password: 'reader-pw', role: { ...readwrite, permission: 'read' } },
           { name: 'nobody', password: 'nobody-pw' },
+          { name: 'restless', password: 'restless-pw' },
         ],
       },
     }),
@@ -180,6 +181,20 @@ describe.concurrent('credentials that etcd does not take are one error with the 
       expect(warnings).toHaveLength(1)
       expect(registry.status().etcd).toMatchObject({ connection: 'up' })
     })
+  })
+})
+
+test('users and roles that change meanwhile fail no write', async () => {
+  await using({ auth: orders }, async ({ registry, warnings }) => {
+    const registration = registry.register({ name: 'changing', ...service })
+    await registration.ready()
+    let changes = 0
+    const changing = (async () => {
+      for (; changes < 30; changes += 1) await changePassword('restless', `restless-pw-${changes}`)
+    })()
+    for (let weight = 1; changes < 30; weight = (weight % 1000) + 1) await registration.update({ weight })
+    await changing
+    expect(warnings).toEqual([])
   })
 })
 
