@@ -6,8 +6,11 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renam
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
-const required = ['22', '24']
+const required = ['22', '24', '22.2.0']
 const tried = ['26'] // too new to be on every registry and to run on every machine
+
+// Not the whole suite everywhere. 22.2 is the last version that does not tell of servers that listen.
+const projects = { '22.2.0': ['express'] }
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'etcd-register', 'node')
 const packageName = `node-${process.platform}-${process.arch}`
@@ -36,12 +39,13 @@ function environment(bin) {
 }
 
 function assertMajor(version, major) {
-  if (!version.startsWith(`v${major}.`)) throw new Error(`${version} ran instead`)
+  if (!`${version}.`.startsWith(`v${major}.`)) throw new Error(`${version} ran instead`)
 }
 
 /** Runs the suite and returns its counts line: `passed failed skipped version`. */
-function runSuite(bin, countsFile) {
-  const { status } = spawnSync(join(bin, 'node'), ['node_modules/vitest/vitest.mjs', 'run'], {
+function runSuite(bin, countsFile, only = []) {
+  const vitest = ['node_modules/vitest/vitest.mjs', 'run', ...only.map(project => `--project=${project}`)]
+  const { status } = spawnSync(join(bin, 'node'), vitest, {
     cwd: dirname(import.meta.dirname),
     env: { ...environment(bin), TEST_COUNTS_FILE: countsFile },
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -66,7 +70,7 @@ function testMajor(major, countsFile) {
     if (!tried.includes(major)) throw new Error(reason)
     return `== Node ${major}: NOT TESTED, ${reason}`
   }
-  const [passed, failed, skipped, version] = runSuite(bin, countsFile).split(' ')
+  const [passed, failed, skipped, version] = runSuite(bin, countsFile, projects[major]).split(' ')
   assertMajor(version, major)
   return `== Node ${version}: ${passed} passed, ${failed} failed, ${skipped} skipped`
 }
@@ -79,6 +83,8 @@ function firstLine(error) {
   return lines.find(line => !line.startsWith('npm warn'))
 }
 
+// Not by the Node under test: the tools of the build need not run on each that the packages run on.
+execFileSync(join(import.meta.dirname, 'build-quietly'), { stdio: ['ignore', 'inherit', 'inherit'] })
 const majors = process.argv.length > 2 ? process.argv.slice(2) : [...required, ...tried]
 const countsFolder = mkdtempSync(join(tmpdir(), 'node-matrix-'))
 try {
