@@ -70,7 +70,8 @@ export class Advertisement {
   }
 
   #fields(status: InstanceStatus): ServiceInstance {
-    const { name, port, protocol, id = authority(this.#host, port) } = this.#service
+    const { name, port, protocol, idSuffix = '' } = this.#service
+    const { id = authority(this.#host, port) + idSuffix } = this.#service
     return makeInstance({ ...this.#details, id, name, host: this.#host, port, protocol, status }, '')
   }
 }

@@ -25,6 +25,8 @@ export interface ResolvedOptions {
 export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 'id'>> {
   host: string | undefined
   id: string | undefined
+  /** Of the default id, where several share an address. */
+  idSuffix?: string
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses

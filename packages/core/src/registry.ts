@@ -31,6 +31,12 @@ const CLOSE_TIMEOUT = 3000
 /** Keys in one page of `services()`. */
 const PAGE = 5000
 
+/** What a server knows of its socket: the address that it is bound to, and what to add to a default id where others share it. */
+interface SocketOptions {
+  bound?: string
+  idSuffix?: string
+}
+
 /** What all discoveries of one name share. */
 interface Source {
   table: InstanceTable
@@ -87,10 +93,9 @@ export class EtcdRegistry implements Registry {
     new Advertisement(resolveService(service), '127.0.0.1', { namespace, formats })
   }
 
-  /** `bound`: the address that the service's socket is bound to. */
-  register(service: ServiceOptions, { bound }: { bound?: string | undefined } = {}): Registration {
+  register(service: ServiceOptions, { bound, idSuffix = '' }: SocketOptions = {}): Registration {
     this.#throwIfClosed()
-    const resolved = resolveService(service)
+    const resolved = { ...resolveService(service), idSuffix }
     const { hosts, namespace, formats, logger } = this.#options
     const sources = { host: resolved.host, bound, etcdHosts: hosts }
     const registration = new ServiceRegistration(resolved, provisionalHost(sources), {

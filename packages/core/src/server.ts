@@ -1,6 +1,8 @@
+import cluster from 'node:cluster'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
+import { type Connections, trackConnections } from './connections.ts'
 import { invalidOption } from './errors.ts'
 import { milliseconds } from './options.ts'
 import type { EtcdRegistry } from './registry.ts'
@@ -9,9 +11,12 @@ import { leaveOnSignals } from './shutdown.ts'
 import type { Logger, Registration, Registry, ServiceOptions } from './types.ts'
 
 export interface ServerOptions extends Partial<ServiceOptions> {
-  /** Milliseconds to go on serving after the instance left the roll, default 1000; 0 in tests. */
+  /**
+   * Milliseconds to go on serving after the instance left the roll, default 1000, or half of a `shutdownTimeout` below
+   * 2000; 0 in tests.
+   */
   drainDelay?: number
-  /** Bound of the whole shutdown in ms, default 10000; what is open then is cut. */
+  /** Bound of the whole shutdown in ms, default 10000 or 9000 more than `drainDelay`; what is open then is cut. */
   shutdownTimeout?: number
   /** Leave on SIGTERM and SIGINT, default true. */
   signals?: boolean
@@ -27,12 +32,6 @@ export interface ServerRegistration {
   shutdown(): Promise<void>
 }
 
-/** `http`, `https` and `http2` servers; some of them cannot close connections. */
-type AnyServer = Server & { closeIdleConnections?(): void; closeAllConnections?(): void }
-
-/** Between two looks for connections that fell idle, in ms: an idle keep-alive connection holds a closing server for seconds. */
-const IDLE_POLL = 50
-
 /** What of it is decided before any server listens. */
 interface ResolvedServerOptions {
   service: Partial<ServiceOptions> & { name: string }
@@ -43,13 +42,23 @@ interface ResolvedServerOptions {
 
 /** Throws `ERR_INVALID_OPTION`, so that nothing is left to throw when the server listens. */
 export function resolveServerOptions(options: ServerOptions, registry: Registry): ResolvedServerOptions {
-  const { drainDelay = 1000, shutdownTimeout = 10_000, signals = true, ...given } = options
+  const {
+    drainDelay,
+    shutdownTimeout = Math.max(10_000, (drainDelay ?? 0) + 9000),
+    signals = true,
+    ...given
+  } = options
   const service = { ...given, name: given.name ?? defaultServiceName() }
   ;(registry as Partial<EtcdRegistry>).check?.({ ...service, port: service.port ?? 1 })
+  milliseconds('shutdownTimeout', shutdownTimeout)
+  if (drainDelay !== undefined && drainDelay > 0 && drainDelay >= shutdownTimeout) {
+    const rule = `less than shutdownTimeout (${shutdownTimeout}), which bounds the whole shutdown`
+    throw invalidOption('drainDelay', rule, drainDelay)
+  }
   return {
     service,
-    drainDelay: milliseconds('drainDelay', drainDelay),
-    shutdownTimeout: milliseconds('shutdownTimeout', shutdownTimeout),
+    drainDelay: milliseconds('drainDelay', drainDelay ?? Math.min(1000, Math.floor(shutdownTimeout / 2))),
+    shutdownTimeout,
     signals,
   }
 }
@@ -66,50 +75,59 @@ export function attachServer(
   return new AttachedServer(server, registry, options)
 }
 
-class AttachedServer implements ServerRegistration {
-  readonly #server: AnyServer
-  readonly #registry: Registry
-  readonly #service: ResolvedServerOptions['service']
-  readonly #drainDelay: number
-  readonly #shutdownTimeout: number
-  readonly #detach: () => void
-  /** Such as WebSockets: no longer the server's to close, and they do not end by themselves. */
-  readonly #upgraded = new Set<Socket>()
-  #registration: Registration | undefined
-  #leaving: Promise<void> | undefined
+/**
+ * `serving`: on the roll. `leaving`: going off it. `draining`: off it, and answering those who have not heard of it yet,
+ * until somebody closes the server. `closing`: finishing what is in flight. `off`: not listening, or not to be registered.
+ */
+type Phase = 'off' | 'serving' | 'leaving' | 'draining' | 'closing'
 
-  constructor(server: AnyServer, registry: Registry, options: ServerOptions) {
+class AttachedServer implements ServerRegistration {
+  readonly #server: Server
+  readonly #registry: Registry
+  readonly #options: ResolvedServerOptions
+  readonly #connections: Connections
+  readonly #detach: () => void
+  #phase: Phase = 'off'
+  #registration: Registration | undefined
+  #left: Promise<void> | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(server: Server, registry: Registry, options: ServerOptions) {
     if (typeof server?.on !== 'function' || typeof server.address !== 'function') {
       throw invalidOption('server', 'an http, https or http2 server', server)
     }
-    const { service, drainDelay, shutdownTimeout, signals } = resolveServerOptions(options, registry)
-    this.#service = service
-    this.#drainDelay = drainDelay
-    this.#shutdownTimeout = shutdownTimeout
+    this.#options = resolveServerOptions(options, registry)
     this.#server = server
     this.#registry = registry
     const listening = () => {
       try {
         this.#register()
       } catch (err) {
-        this.#logger?.error({ err, service: service.name }, 'a server listens that cannot be registered')
+        const { name } = this.#options.service
+        this.#logger?.error({ err, service: name }, 'a server listens that cannot be registered')
       }
     }
-    const closed = () => void this.#registration?.deregister()
+    const closed = () => {
+      this.#phase = 'off'
+      void this.#registration?.deregister()
+    }
     const close = server.close
     server.close = callback => {
-      if (server.listening) void this.#closeServer(() => close.call(server, callback))
-      else close.call(server, callback)
+      const closeNow = () => void close.call(server, callback)
+      if (server.listening) this.#closed = this.#close(closeNow)
+      else closeNow()
       return server
     }
     server.on('listening', listening).on('close', closed)
-    const forgetSignals = signals
+    this.#connections = trackConnections(server)
+    const forgetSignals = this.#options.signals
       ? leaveOnSignals({ leave: () => this.#leave(), shutdown: () => this.shutdown() })
       : () => {}
     this.#detach = () => {
       forgetSignals()
       server.close = close
-      server.off('listening', listening).off('close', closed).off('upgrade', this.#upgrade)
+      server.off('listening', listening).off('close', closed)
+      this.#connections.forget()
     }
     if (server.listening) listening()
   }
@@ -123,28 +141,33 @@ class AttachedServer implements ServerRegistration {
     await this.#registration?.deregister()
   }
 
+  async shutdown(): Promise<void> {
+    if (this.#closed === undefined && this.#server.listening) this.#server.close()
+    await (this.#closed ?? this.#leave())
+  }
+
   /** `listening` can come after we saw the server listen; one registration for each time that it does. */
   #register(): void {
-    if (this.#registration !== undefined && this.#leaving === undefined) return
-    const address = this.#server.address() as AddressInfo | string | null
+    if (this.#phase !== 'off' && this.#phase !== 'closing') return
+    const server = this.#server
+    const address = server.address() as AddressInfo | string | null
+    this.#phase = 'off'
+    this.#left = undefined
+    this.#closed = undefined
     if (address === null || typeof address === 'string') {
       const text = `a server on the unix socket ${address} cannot be registered: others could not reach it`
       this.#logger?.warn({ address }, text)
       return
     }
-    const { port = address.port, protocol = this.#server instanceof TlsServer ? 'https' : 'http' } =
-      this.#service
-    const service = { ...this.#service, port, protocol }
-    this.#leaving = undefined
-    this.#registration = (this.#registry as EtcdRegistry).register(service, { bound: address.address })
-    // Where the app does not take upgrades, a listener of ours would make Node believe that it does.
-    const upgrades = this.#server.listeners('upgrade')
-    if (upgrades.length > 0 && !upgrades.includes(this.#upgrade)) this.#server.on('upgrade', this.#upgrade)
-  }
-
-  readonly #upgrade = (_: IncomingMessage, socket: Socket): void => {
-    this.#upgraded.add(socket)
-    socket.once('close', () => this.#upgraded.delete(socket))
+    const { port = address.port, protocol = server instanceof TlsServer ? 'https' : 'http' } =
+      this.#options.service
+    const service = { ...this.#options.service, port, protocol }
+    this.#registration = (this.#registry as EtcdRegistry).register(service, {
+      bound: address.address,
+      // The workers of a cluster share the address: the end of one must not take the others off the roll.
+      idSuffix: cluster.isWorker ? `-w${cluster.worker!.id}` : '',
+    })
+    this.#phase = 'serving'
   }
 
   /** Of our registries; another implementation need not have one. */
@@ -154,50 +177,48 @@ class AttachedServer implements ServerRegistration {
 
   /** Off the roll first, then serving on until everybody has heard of it. */
   #leave(): Promise<void> {
-    this.#leaving ??= this.#leaveNow()
-    return this.#leaving
+    this.#left ??= this.#leaveNow()
+    return this.#left
   }
 
   async #leaveNow(): Promise<void> {
     const registration = this.#registration
-    if (registration === undefined) return
+    if (this.#phase !== 'serving' || registration === undefined) return
+    const { drainDelay, shutdownTimeout } = this.#options
     const known = registration.state === 'registered' || registration.state === 'suspended'
-    const goodbye = ({ httpVersionMajor }: IncomingMessage, response: ServerResponse) => {
+    this.#phase = 'leaving'
+    this.#sendElsewhere()
+    await registration.deregister({ timeout: Math.min(3000, shutdownTimeout - drainDelay) })
+    this.#phase = 'draining'
+    if (known && drainDelay > 0) await new Promise(resolve => setTimeout(resolve, drainDelay))
+  }
+
+  /** Each client with the next answer. HTTP/2 has no header for it; its sessions are closed when the server closes. */
+  #sendElsewhere(): void {
+    // The first listener would turn an HTTP/2 server of streams into one of requests.
+    if (this.#server.listenerCount('request') === 0) return
+    const sendElsewhere = ({ httpVersionMajor }: IncomingMessage, response: ServerResponse) => {
       if (httpVersionMajor === 1 && !response.headersSent) response.setHeader('Connection', 'close')
     }
-    this.#server.prependListener('request', goodbye)
-    this.#server.once('close', () => this.#server.off('request', goodbye))
-    await registration.deregister({ timeout: Math.min(3000, this.#shutdownTimeout) })
-    if (known && this.#drainDelay > 0) await new Promise(resolve => setTimeout(resolve, this.#drainDelay))
+    this.#server.prependListener('request', sendElsewhere)
+    this.#server.once('close', () => this.#server.off('request', sendElsewhere))
   }
 
-  async #closeServer(close: () => void): Promise<void> {
-    await this.#leave()
-    close()
-    const poll = setInterval(() => this.#server.closeIdleConnections?.(), IDLE_POLL)
-    this.#server.once('close', () => clearInterval(poll))
-    this.#server.closeIdleConnections?.()
-  }
-
-  shutdown(): Promise<void> {
-    return new Promise(resolve => {
-      const server = this.#server
-      if (!server.listening) return void this.#leave().then(resolve)
-      const done = () => {
-        clearTimeout(timer)
-        clearInterval(poll)
-        resolve()
-      }
+  /** Resolves when no connection is left that the server has to end, at the latest after `shutdownTimeout`. */
+  async #close(closeNow: () => void): Promise<void> {
+    const { shutdownTimeout } = this.#options
+    const timeUp = new Promise<void>(resolve => {
       const timer = setTimeout(() => {
-        server.closeAllConnections?.()
-        done()
-      }, this.#shutdownTimeout)
-      const poll = setInterval(() => {
-        if (server.listening || this.#upgraded.size === 0) return
-        server.getConnections((_, open) => open <= this.#upgraded.size && done())
-      }, IDLE_POLL)
-      server.once('close', done)
-      server.close()
+        this.#connections.cut()
+        resolve()
+      }, shutdownTimeout)
+      this.#server.once('close', () => clearTimeout(timer))
     })
+    await this.#leave()
+    this.#phase = 'closing'
+    const settled = this.#connections.settled()
+    closeNow()
+    this.#connections.closeAsIdle()
+    await Promise.race([settled, timeUp])
   }
 }

@@ -1,7 +1,10 @@
 import { constants } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 
-type Signal = 'SIGTERM' | 'SIGINT'
+/** The last is how nodemon restarts; it can mean anything else to an app, so it counts only where nobody else listens. */
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const
+
+type Signal = (typeof SIGNALS)[number]
 
 /** Someone who has to leave before the process ends. */
 export interface Participant {
@@ -13,19 +16,23 @@ export interface Participant {
 
 interface Shutdown {
   readonly participants: Set<Participant>
-  installed: Map<Signal, () => void>
+  readonly uninstall: Set<() => void>
   begunAt: number | undefined
 }
 
 const KEY = Symbol.for('etcd-register.shutdown')
 const shared = globalThis as { [KEY]?: Shutdown }
-shared[KEY] ??= { participants: new Set(), installed: new Map(), begunAt: undefined }
+shared[KEY] ??= { participants: new Set(), uninstall: new Set(), begunAt: undefined }
 const state = shared[KEY]
 
 const SIGNAL_EXIT = Symbol.for('signal-exit emitter')
 
 /** Ctrl-C reaches a child of npm twice within this time, in ms. */
 const DUPLICATE = 500
+
+/** PM2 stops an app with `shutdown_with_message` by this message; what listens before the app starts is PM2's own. */
+const PM2_MESSAGE = 'shutdown'
+const pm2Listeners = process.listenerCount('message')
 
 /**
  * Leaves when SIGTERM or SIGINT comes, as a guest: where the app handles the signal itself, how and when to end stays
@@ -34,23 +41,38 @@ const DUPLICATE = 500
 export function leaveOnSignals(participant: Participant): () => void {
   if (!isMainThread) return () => {}
   state.participants.add(participant)
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    if (state.installed.has(signal)) continue
-    const handler = () => void onSignal(signal, handler)
-    state.installed.set(signal, handler)
-    process.on(signal, handler)
-  }
+  if (state.uninstall.size === 0) install()
   return () => {
     state.participants.delete(participant)
     if (state.participants.size === 0 && state.begunAt === undefined) uninstall()
   }
 }
 
-async function onSignal(signal: Signal, handler: () => void): Promise<void> {
-  const others = process.listeners(signal).filter(listener => listener !== handler).length
-  const appHandles = others > signalExitListeners()
+function install(): void {
+  for (const signal of SIGNALS) {
+    const handler = () => {
+      const others = process.listenerCount(signal) - 1
+      const appHandles = others > signalExitListeners()
+      if (signal !== 'SIGUSR2' || !appHandles) void end(appHandles, () => raise(signal))
+    }
+    process.on(signal, handler)
+    state.uninstall.add(() => process.off(signal, handler))
+  }
+  if (process.env.pm_id === undefined || process.channel === undefined) return
+  const handler = (message: unknown) => {
+    if (message !== PM2_MESSAGE) return
+    void end(process.listenerCount('message') - 1 > pm2Listeners, () => process.exit(0))
+  }
+  const alone = process.listenerCount('message') + process.listenerCount('disconnect') === 0
+  process.on('message', handler)
+  // A listener of ours must not keep the process alive.
+  if (alone) process.channel.unref()
+  state.uninstall.add(() => process.off('message', handler))
+}
+
+async function end(appHandles: boolean, endProcess: () => void): Promise<void> {
   if (state.begunAt !== undefined) {
-    if (!appHandles && performance.now() - state.begunAt > DUPLICATE) raise(signal)
+    if (!appHandles && performance.now() - state.begunAt > DUPLICATE) endProcess()
     return
   }
   state.begunAt = performance.now()
@@ -61,7 +83,7 @@ async function onSignal(signal: Signal, handler: () => void): Promise<void> {
     return
   }
   await Promise.all(participants.map(participant => participant.shutdown()))
-  raise(signal)
+  endProcess()
 }
 
 /**
@@ -82,6 +104,6 @@ function raise(signal: Signal): void {
 }
 
 function uninstall(): void {
-  for (const [signal, handler] of state.installed) process.off(signal, handler)
-  state.installed.clear()
+  for (const undo of state.uninstall) undo()
+  state.uninstall.clear()
 }

@@ -39,7 +39,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
   read: ['watch', 'instance-table', 'discovery'],
   write: ['lease', 'advertisement', 'registration', 'key-guard', 'retired-keys'],
   registry: ['registry'],
-  server: ['server', 'shutdown', 'listening', 'service-host', 'service-name'],
+  server: ['server', 'connections', 'shutdown', 'listening', 'service-host', 'service-name'],
   index: ['index'],
 }
 

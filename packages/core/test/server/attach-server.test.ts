@@ -1,9 +1,8 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { Agent, createServer, get, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { Agent, createServer, get, type IncomingMessage } from 'node:http'
 import { connect, createServer as createHttp2Server } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo, Server as NetServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -11,12 +10,20 @@ import {
   createRegistry,
   createServiceHost,
   type EtcdRegisterOptions,
-  type ServerOptions,
-  type ServerRegistration,
 } from '@etcd-register/core'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { rows } from '../support/etcdctl-table.ts'
+import {
+  answer,
+  aRoll,
+  aServer,
+  attach,
+  closed,
+  closedWithTest,
+  listen,
+  ready,
+} from '../support/server-side.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { aRegistry } from '../support/write-side.ts'
@@ -25,7 +32,6 @@ forbidUnhandled()
 
 const cleanup = { onTestFinished }
 let etcd: EtcdMember
-let count = 0
 
 beforeAll(async () => {
   etcd = await startEtcdBinary()
@@ -33,57 +39,9 @@ beforeAll(async () => {
 
 afterAll(() => etcd?.stop())
 
-/** A registry with a namespace of its own, and the keys in it. */
-function aRoll() {
-  count += 1
-  const namespace = `/roll-${count}`
-  const registry = aRegistry(cleanup, etcd, { namespace, ttl: 60 })
-  const keys = async () =>
-    (await rows(etcd, `${namespace}/`)).map(({ key }) => key.slice(namespace.length + 1))
-  return { namespace, registry, keys }
-}
-
-function closedWithTest<T extends NetServer>(server: T): T {
-  onTestFinished(async () => {
-    if (!server.listening) return
-    ;(server as unknown as Partial<Server>).closeAllConnections?.()
-    server.close()
-    await once(server, 'close')
-  })
-  return server
-}
-
-const aServer = (listener: RequestListener = (_, response) => void response.end('ok')) =>
-  closedWithTest(createServer(listener))
-
-async function listen(server: NetServer, port = 0): Promise<number> {
-  server.listen(port, '127.0.0.1')
-  await once(server, 'listening')
-  return (server.address() as AddressInfo).port
-}
-
-const attach = (server: NetServer, registry: Parameters<typeof attachServer>[1], more: ServerOptions = {}) =>
-  attachServer(server, registry, { name: 'orders', drainDelay: 0, signals: false, ...more })
-
-const ready = ({ registration }: ServerRegistration) => registration!.ready()
-
-function closed(server: NetServer): Promise<unknown> {
-  const over = once(server, 'close')
-  server.close()
-  return over
-}
-
-async function answer(port: number, agent?: Agent): Promise<IncomingMessage & { text: string }> {
-  const request = get({ port, host: '127.0.0.1', ...(agent && { agent }) })
-  const [response] = (await once(request, 'response')) as [IncomingMessage]
-  let text = ''
-  for await (const chunk of response) text += chunk
-  return Object.assign(response, { text })
-}
-
 describe('a server is on the roll', () => {
   test('once it listens, not before, under the port that it really got', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const server = aServer()
     const attached = attach(server, registry)
     expect(attached.registration).toBeUndefined()
@@ -96,7 +54,7 @@ describe('a server is on the roll', () => {
   })
 
   test('at once if it listens already', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const server = aServer()
     const port = await listen(server)
     await ready(attach(server, registry))
@@ -104,7 +62,7 @@ describe('a server is on the roll', () => {
   })
 
   test('with the port, the host and the scheme of the options where they are given', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const server = aServer()
     await listen(server)
     const more = { port: 443, host: 'orders.example.org', protocol: 'https', weight: 7, id: 'a' }
@@ -113,7 +71,7 @@ describe('a server is on the roll', () => {
   })
 
   test('as if an option were not given where it is undefined', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const server = aServer()
     const port = await listen(server)
     const more: object = { port: undefined, protocol: undefined, host: undefined, drainDelay: 0 }
@@ -121,7 +79,7 @@ describe('a server is on the roll', () => {
   })
 
   test('several of them in one registry, each with its scheme, under one lease', async () => {
-    const { registry, namespace } = aRoll()
+    const { registry, namespace } = aRoll(etcd)
     const pair = await (await createCertificateAuthority()).issue()
     const servers = [aServer(), closedWithTest(createHttpsServer(pair)), closedWithTest(createHttp2Server())]
     const attached = servers.map((server, i) => attach(server, registry, { name: `server-${i}` }))
@@ -134,7 +92,7 @@ describe('a server is on the roll', () => {
   })
 
   test('again when it listens again, under the new port', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const server = aServer()
     const attached = attach(server, registry)
     await listen(server)
@@ -153,7 +111,7 @@ describe('a server is on the roll', () => {
 
 describe('a server is not on the roll', () => {
   test('on a unix socket, which is warned of', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const folder = mkdtempSync(join(tmpdir(), 'socket-'))
     onTestFinished(() => rmSync(folder, { recursive: true }))
     const server = aServer()
@@ -166,7 +124,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('when its port is taken', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const [first, second] = [aServer(), aServer()]
     const port = await listen(first)
     const attached = attach(second, registry)
@@ -181,7 +139,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('once it was let go of, though it serves on; then nothing of ours is left on it', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const server = aServer()
     const { close } = server
     const before = process.listenerCount('SIGTERM')
@@ -200,7 +158,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('of a registry that is closed, which is logged and harms nobody', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const server = aServer()
     attach(server, registry)
     await registry.close()
@@ -210,7 +168,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('that listens already, of a registry that is closed: logged, and harms nobody', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const server = aServer()
     const port = await listen(server)
     await registry.close()
@@ -242,7 +200,7 @@ test.each([
 
 describe('a server that is closed', () => {
   test('leaves the roll first, answers what is in flight, and ends though connections are kept alive', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     let finish = () => {}
     const server = aServer((request, response) => {
       if (request.url === '/') response.end('ok')
@@ -275,7 +233,7 @@ describe('a server that is closed', () => {
   })
 
   test('serves on for drainDelay, and tells clients to go elsewhere', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const server = aServer()
     const attached = attach(server, registry, { drainDelay: 300 })
     const port = await listen(server)
@@ -292,7 +250,7 @@ describe('a server that is closed', () => {
   })
 
   test('over HTTP/2 too, without a header that HTTP/2 does not know', async () => {
-    const { registry, keys } = aRoll()
+    const { registry, keys } = aRoll(etcd)
     const server = closedWithTest(createHttp2Server((_, response) => response.end('ok')))
     const attached = attach(server, registry, { drainDelay: 300 })
     const port = await listen(server)
@@ -320,7 +278,7 @@ describe('a server that is closed', () => {
   })
 
   test('that does not listen gives the error that Node gives', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const server = aServer()
     attach(server, registry)
     const error = await new Promise(resolve => server.close(resolve))
@@ -329,6 +287,8 @@ describe('a server that is closed', () => {
 })
 
 describe('what adapters share', () => {
+  let count = 0
+
   function aHost(options: EtcdRegisterOptions = {}) {
     count += 1
     const namespace = `/host-${count}`
@@ -363,7 +323,7 @@ describe('what adapters share', () => {
   })
 
   test('a registry of the caller stays open', async () => {
-    const { registry } = aRoll()
+    const { registry } = aRoll(etcd)
     const server = aServer()
     const { host } = aHost({ server, registry })
     expect(host.registry).toBe(registry)

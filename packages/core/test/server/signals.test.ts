@@ -15,8 +15,8 @@ afterAll(() => etcd?.stop())
 
 interface Serving {
   options?: object
-  /** The app has a handler of its own for SIGTERM. */
-  handler?: 'close' | 'stay'
+  /** The app has a handler of its own for SIGTERM, or for SIGUSR2. */
+  handler?: 'close' | 'stay' | 'SIGUSR2'
   signalExit?: boolean
 }
 
@@ -38,7 +38,8 @@ async function serving(t: TestContext, more: Serving = {}) {
 }
 
 describe.concurrent('on a signal', () => {
-  test.for(['SIGTERM', 'SIGINT'] as const)(
+  // nodemon restarts by the last.
+  test.for(['SIGTERM', 'SIGINT', 'SIGUSR2'] as const)(
     '%s: it leaves, closes, and ends by that signal',
     async (signal, t) => {
       const { child, keys } = await serving(t)
@@ -69,6 +70,16 @@ describe.concurrent('on a signal', () => {
     expect(response.headers.get('connection')).toBe('close')
     await child.said('/')
     expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'the app handles it', '/'])
+  })
+
+  test('SIGUSR2 that the app listens to is none of our business', async t => {
+    const { child, keys } = await serving(t, { handler: 'SIGUSR2' })
+    child.kill('SIGUSR2')
+    await child.said('the app handles it')
+    child.kill('SIGTERM')
+    expect(await child.ended).toBe('SIGTERM')
+    expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'closed'])
+    expect(await keys()).toBe(0)
   })
 
   test('signal-exit counts for nobody, and still gets its turn at the end', async t => {

@@ -1,0 +1,135 @@
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { type ClientHttp2Session, connect, createServer as createHttp2Server } from 'node:http2'
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net'
+import { createRegistry } from '@etcd-register/core'
+import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { aRoll, aServer, attach, closed, closedWithTest, listen, ready } from '../support/server-side.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+
+forbidUnhandled()
+
+let etcd: EtcdMember
+
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+
+afterAll(() => etcd?.stop())
+
+/** Sessions that are kept open, as clients of HTTP/2 do. */
+async function aSession(port: number): Promise<ClientHttp2Session> {
+  const session = connect(`http://127.0.0.1:${port}`)
+  session.on('error', () => {})
+  onTestFinished(() => session.destroy())
+  await once(session, 'connect')
+  return session
+}
+
+async function body(session: ClientHttp2Session, path: string): Promise<string> {
+  let text = ''
+  for await (const chunk of session.request({ ':path': path })) text += chunk
+  return text
+}
+
+describe('an HTTP/2 server that is closed', () => {
+  test('finishes its streams, and ends sessions that would have stayed open', async () => {
+    const { registry, keys } = aRoll(etcd)
+    let finish = () => {}
+    const server = closedWithTest(
+      createHttp2Server((request, response) => {
+        if (request.url === '/') response.end('ok')
+        else finish = () => response.end('late')
+      }),
+    )
+    const attached = attach(server, registry)
+    const port = await listen(server)
+    await ready(attached)
+    const [busy, idle] = await Promise.all([aSession(port), aSession(port)])
+    expect(await body(idle, '/')).toBe('ok')
+    const slow = body(busy, '/slow')
+    await once(server, 'request')
+    const over = closed(server)
+    await Promise.all([once(idle, 'close'), until(async () => (await keys()).length === 0)])
+    finish()
+    expect(await slow).toBe('late')
+    await over
+  })
+
+  test('stays one of streams, not of requests', async () => {
+    const { registry } = aRoll(etcd)
+    const server = closedWithTest(createHttp2Server())
+    server.on('stream', stream => stream.end('ok'))
+    const attached = attach(server, registry, { drainDelay: 200 })
+    const port = await listen(server)
+    await ready(attached)
+    const over = closed(server)
+    await until(() => attached.registration!.state === 'closed')
+    const session = await aSession(port)
+    expect(await body(session, '/')).toBe('ok')
+    expect(server.listenerCount('request')).toBe(0)
+    await over
+  })
+})
+
+describe('what does not end by itself is cut after shutdownTimeout', () => {
+  test('a request that is never answered', async () => {
+    const { registry, keys } = aRoll(etcd)
+    const server = aServer(() => {})
+    const attached = attach(server, registry, { shutdownTimeout: 200 })
+    const port = await listen(server)
+    await ready(attached)
+    const request = get({ port, host: '127.0.0.1' })
+    const failed = once(request, 'error')
+    request.on('error', () => {})
+    await once(server, 'request')
+    await closed(server)
+    await failed
+    expect(await keys()).toEqual([])
+  })
+
+  test('a stream of HTTP/2', async () => {
+    const { registry } = aRoll(etcd)
+    const server = closedWithTest(createHttp2Server(() => {}))
+    const attached = attach(server, registry, { shutdownTimeout: 200 })
+    const port = await listen(server)
+    await ready(attached)
+    const session = await aSession(port)
+    const over = once(session, 'close')
+    session.request({ ':path': '/' }).on('error', () => {})
+    await once(server, 'request')
+    await Promise.all([over, closed(server)])
+  })
+
+  test('a connection to a server of another protocol', async () => {
+    const { registry } = aRoll(etcd)
+    const server = closedWithTest(createTcpServer())
+    const attached = attach(server, registry, { shutdownTimeout: 200, protocol: 'tcp' })
+    const port = await listen(server)
+    await ready(attached)
+    const socket = connectTcp(port, '127.0.0.1')
+    await once(server, 'connection')
+    await Promise.all([once(socket, 'close'), closed(server)])
+  })
+})
+
+describe('drainDelay', () => {
+  const options = (more: object) => () => {
+    const registry = createRegistry({ hosts: etcd.endpoint })
+    onTestFinished(() => registry.close())
+    return attach(aServer(), registry, more).close()
+  }
+
+  test('that shutdownTimeout would not leave time for is refused', () => {
+    expect(options({ drainDelay: 5000, shutdownTimeout: 5000 })).toThrow(
+      'Option "drainDelay" must be less than shutdownTimeout (5000), which bounds the whole shutdown; got 5000.',
+    )
+  })
+
+  test('of any length takes its time from the default of shutdownTimeout, and the default leaves it time', async () => {
+    await options({ drainDelay: 60_000, shutdownTimeout: undefined })()
+    await options({ drainDelay: undefined, shutdownTimeout: 500 })()
+  })
+})
