@@ -28,6 +28,8 @@ export interface ServerRegistration {
   readonly registration: Registration | undefined
   /** Leaves the roll and lets go of the server and the signals; the server goes on. */
   close(): Promise<void>
+  /** Leaves the roll and resolves after `drainDelay`; the server goes on until somebody closes it. */
+  leave(): Promise<void>
   /** Leaves the roll, closes the server and waits for what is in flight; bounded by `shutdownTimeout`. */
   shutdown(): Promise<void>
 }
@@ -121,7 +123,7 @@ class AttachedServer implements ServerRegistration {
     server.on('listening', listening).on('close', closed)
     this.#connections = trackConnections(server)
     const forgetSignals = this.#options.signals
-      ? leaveOnSignals({ leave: () => this.#leave(), shutdown: () => this.shutdown() })
+      ? leaveOnSignals({ leave: () => this.leave(), shutdown: () => this.shutdown() })
       : () => {}
     this.#detach = () => {
       forgetSignals()
@@ -143,7 +145,7 @@ class AttachedServer implements ServerRegistration {
 
   async shutdown(): Promise<void> {
     if (this.#closed === undefined && this.#server.listening) this.#server.close()
-    await (this.#closed ?? this.#leave())
+    await (this.#closed ?? this.leave())
   }
 
   /** `listening` can come after we saw the server listen; one registration for each time that it does. */
@@ -175,8 +177,7 @@ class AttachedServer implements ServerRegistration {
     return (this.#registry as Partial<EtcdRegistry>).logger
   }
 
-  /** Off the roll first, then serving on until everybody has heard of it. */
-  #leave(): Promise<void> {
+  leave(): Promise<void> {
     this.#left ??= this.#leaveNow()
     return this.#left
   }
@@ -214,7 +215,7 @@ class AttachedServer implements ServerRegistration {
       }, shutdownTimeout)
       this.#server.once('close', () => clearTimeout(timer))
     })
-    await this.#leave()
+    await this.leave()
     this.#phase = 'closing'
     const settled = this.#connections.settled()
     closeNow()

@@ -26,6 +26,8 @@ export interface ServiceHost {
   attachWhere(isOurs: (server: Server) => boolean): void
   /** The last resort: the server of the first request, with a warning once, since it registers late. */
   attachFrom(request: unknown): void
+  /** Leaves the roll and resolves after `drainDelay`; the servers go on until somebody closes them. */
+  leave(): Promise<void>
   /** Leaves the roll and closes the servers, for frameworks that end in an order of their own. */
   shutdown(): Promise<void>
   close(): Promise<void>
@@ -96,6 +98,9 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
         'registered with the first request only: the server was not found through the app; pass it as "server"'
       ;(registry as Partial<EtcdRegistry>).logger?.warn({ service: others.name }, text)
     },
+    async leave() {
+      await Promise.all([...attached.values()].map(registration => registration.leave()))
+    },
     async shutdown() {
       await Promise.all([...attached.values()].map(registration => registration.shutdown()))
     },
@@ -115,5 +120,6 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
 const disabled: ServerRegistration = {
   registration: undefined,
   close: () => Promise.resolve(),
+  leave: () => Promise.resolve(),
   shutdown: () => Promise.resolve(),
 }

@@ -20,3 +20,19 @@ export function destroyFirst(modules: ModulesContainer, provider: object): void 
     if (module.providers.has(provider as never)) Reflect.set(module, 'distance', distance)
   }
 }
+
+/** An adapter of Nest 12, which may refuse requests from this call on: before any hook. */
+interface ClosingAdapter {
+  beforeClose?(): unknown
+}
+
+/** Has `leave` done while requests are still taken. */
+export function leaveBeforeClose(httpAdapter: object, leave: () => Promise<void>): void {
+  const adapter: ClosingAdapter = httpAdapter
+  const { beforeClose } = adapter
+  if (beforeClose === undefined) return
+  adapter.beforeClose = async () => {
+    await leave()
+    await beforeClose.call(adapter)
+  }
+}

@@ -16,7 +16,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common'
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core'
-import { destroyFirst } from './destroy-order.ts'
+import { destroyFirst, leaveBeforeClose } from './destroy-order.ts'
 import { ETCD_OPTIONS } from './etcd.constants.ts'
 import type { CurrentRegistration, EtcdFeature, EtcdModuleOptions } from './etcd.interfaces.ts'
 import { nestLogger } from './nest-logger.ts'
@@ -72,7 +72,9 @@ export class EtcdLifecycle
   onModuleInit(): void {
     const { server: given, port } = this.#options
     if (given !== undefined) return
-    const server: Server | undefined = this.#adapter.httpAdapter?.getHttpServer?.()
+    const adapter = this.#adapter.httpAdapter as HttpAdapterHost['httpAdapter'] | null | undefined
+    if (adapter != null) leaveBeforeClose(adapter, () => this.#host.leave())
+    const server: Server | undefined = adapter?.getHttpServer?.()
     if (server !== undefined) this.#host.attach(server)
     else if (port !== undefined) {
       this.#host.attachWhere(listening => (listening.address() as AddressInfo | null)?.port === port)

@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import {
   type CurrentRegistration,
   type Discovery,
@@ -83,6 +84,24 @@ test('a pure microservice with a port is on the roll once it listens there, and 
   await app.listen()
   await roll.toHavePorts(port)
   expect(roll.instances[0]!.endpoints).toEqual([`tcp://127.0.0.1:${port}`])
+  await app.close()
+  expect(await keysOf(etcd.member(), options.name)).toEqual([])
+})
+
+test('a microservice of gRPC too', async () => {
+  const port = await freePort()
+  const options = { ...etcd.options('with-grpc'), port, protocol: 'grpc' }
+  const roll = await watchRoll(etcd.member(), options.name)
+  const protoPath = fileURLToPath(new URL('./fixtures/hello.proto', import.meta.url))
+  const app = await NestFactory.createMicroservice(moduleWith(options), {
+    ...quiet,
+    transport: Transport.GRPC,
+    options: { url: `127.0.0.1:${port}`, package: 'hello', protoPath },
+  })
+  onTestFinished(() => app.close())
+  await app.listen()
+  await roll.toHavePorts(port)
+  expect(roll.instances[0]!.endpoints).toEqual([`grpc://127.0.0.1:${port}`])
   await app.close()
   expect(await keysOf(etcd.member(), options.name)).toEqual([])
 })
