@@ -24,6 +24,8 @@ export interface ServiceHost {
   attach(server: Server): ServerRegistration
   /** Attaches every server that listens, now or later, and is the app's. */
   attachWhere(isOurs: (server: Server) => boolean): void
+  /** Warns if other servers of the process listen, and none was attached 10 s later. */
+  expectServer(): void
   /** The last resort: the server of the first request, with a warning once, since it registers late. */
   attachFrom(request: unknown): void
   /** Leaves the roll and resolves after `drainDelay`; the servers go on until somebody closes them. */
@@ -32,6 +34,11 @@ export interface ServiceHost {
   shutdown(): Promise<void>
   close(): Promise<void>
 }
+
+const NOT_FOUND = 'the server was not found through the app; pass it as "server", or call attach(server)'
+
+/** Other servers may listen before the app does, such as one for metrics; after this time, in ms, it is overdue. */
+const OVERDUE = 10_000
 
 /** For writers of adapters. Throws `ERR_INVALID_OPTION`. */
 export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHost {
@@ -55,6 +62,9 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   let closed = false
   /** By `close()`; then only an explicit `attach()` brings it back. */
   let ended = false
+
+  const warn = (message: string) =>
+    (registry as Partial<EtcdRegistry>).logger?.warn({ service: others.name }, message)
 
   const attach = (server: Server): ServerRegistration => {
     const present = attached.get(server)
@@ -90,13 +100,22 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
       if (!enabled || own !== undefined) return
       forget.push(onListening(server => isOurs(server) && attach(server)))
     },
+    expectServer() {
+      if (!enabled || own !== undefined) return
+      let overdue: NodeJS.Timeout | undefined
+      const warnLater = (server: Server) => {
+        if (server.listenerCount('request') === 0) return
+        overdue ??= setTimeout(() => {
+          if (attached.size === 0 && !ended) warn(`not registered: ${NOT_FOUND}`)
+        }, OVERDUE).unref()
+      }
+      forget.push(onListening(warnLater), () => clearTimeout(overdue))
+    },
     attachFrom(request) {
       const server = (request as { socket?: { server?: Server } })?.socket?.server
       if (!enabled || ended || attached.size > 0 || server === undefined) return
       attach(server)
-      const text =
-        'registered with the first request only: the server was not found through the app; pass it as "server"'
-      ;(registry as Partial<EtcdRegistry>).logger?.warn({ service: others.name }, text)
+      warn(`registered with the first request only: ${NOT_FOUND}`)
     },
     async leave() {
       await Promise.all([...attached.values()].map(registration => registration.leave()))

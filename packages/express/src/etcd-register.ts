@@ -28,6 +28,7 @@ interface App {
 /** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
 export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMiddleware {
   const host = createServiceHost(options)
+  host.expectServer()
   const middleware = (request: unknown, _response: unknown, next: () => void) => {
     host.attachFrom(request)
     next()

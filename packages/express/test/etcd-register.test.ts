@@ -7,7 +7,7 @@ import { createRegistry, type EtcdRegisterOptions, etcdRegister } from '@etcd-re
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import express5, { type Express } from 'express'
 import express4 from 'express4'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 
 const require = createRequire(import.meta.url)
 let etcd: EtcdMember
@@ -156,6 +156,29 @@ describe.each([
     await middleware.registration!.ready()
     expect(await keys()).toEqual([key(server)])
     expect(warnings).toEqual([expect.stringMatching(/with the first request only.*pass it as "server"/)])
+  })
+
+  test('in a router that nobody calls it warns, since it would never register', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { middleware, warnings } = aMiddleware()
+    const app = express().use(express.Router().use(middleware as never))
+    await listen(app)
+    vi.advanceTimersByTime(9999)
+    expect(warnings).toEqual([])
+    vi.advanceTimersByTime(1)
+    expect(warnings).toEqual([expect.stringMatching(/^not registered: .*pass it as "server"/)])
+  })
+
+  test('another server that listens before the app is no reason to warn', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { middleware, warnings } = aMiddleware()
+    const metrics = await listening(createServer(() => {}).listen(0, '127.0.0.1'))
+    await listen(express().use(middleware))
+    vi.advanceTimersByTime(10_000)
+    expect(warnings).toEqual([])
+    expect(middleware.registration!.instance.port).not.toBe(portOf(metrics))
   })
 
   test('a server that has the app inside a function is attached by hand, or given as "server"', async () => {

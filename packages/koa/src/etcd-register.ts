@@ -26,6 +26,7 @@ export interface EtcdRegisterMiddleware {
 /** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
 export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMiddleware {
   const host = createServiceHost(options)
+  host.expectServer()
   const middleware = (context: { req: IncomingMessage }, next: () => Promise<unknown>) => {
     host.attachFrom(context.req)
     return next()

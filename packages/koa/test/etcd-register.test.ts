@@ -6,6 +6,7 @@ import { type EtcdRegisterOptions, etcdRegister, type Logger } from '@etcd-regis
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { watchRoll } from 'adapter-contract'
 import Koa from 'koa'
+import mount from 'koa-mount'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 let etcd: EtcdMember
@@ -106,6 +107,16 @@ test.each<[string, boolean]>([
   const { port } = await listening(server.listen(0, '127.0.0.1'))
   await roll.toHavePorts(port)
   expect(warnings).toEqual([])
+})
+
+test('in an app that another one is mounted over, it registers with the first request, and warns once', async () => {
+  const { middleware, warnings, roll } = await aMiddleware()
+  const inner = new Koa().use(middleware)
+  const { port } = await listening(new Koa().use(mount('/inner', inner)).listen(0, '127.0.0.1'))
+  expect(middleware.registration).toBeUndefined()
+  for (let time = 1; time <= 2; time += 1) await fetch(`http://127.0.0.1:${port}/inner`)
+  await roll.toHavePorts(port)
+  expect(warnings).toEqual([expect.stringMatching(/with the first request only.*pass it as "server"/)])
 })
 
 test('close() takes it off the roll for good, and the app serves on', async () => {
