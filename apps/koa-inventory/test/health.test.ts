@@ -1,0 +1,43 @@
+import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { running } from './running.ts'
+
+let etcd: EtcdMember
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+afterAll(() => etcd?.stop())
+
+test('it is on the roll while it listens, and ready while etcd is away', async () => {
+  const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0 })
+  const health = () => call('GET', '/health')
+  await expect.poll(health).toEqual({
+    status: 200,
+    body: { status: 'ok', registration: 'registered', etcd: 'up' },
+  })
+  const keys = await etcd.etcdctl('get', '--prefix', '--keys-only', '/services/')
+  expect(keys.trim()).toBe(`/services/inventory/127.0.0.1:${port}`)
+
+  await etcd.kill()
+  await expect.poll(health).toMatchObject({ status: 200, body: { status: 'ok', etcd: 'down' } })
+  await etcd.restart()
+  await expect.poll(health, { timeout: 10_000 }).toMatchObject({ status: 200, body: { etcd: 'up' } })
+})
+
+test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
+  const { call, close, roll } = await running({ hosts: etcd.endpoint, drainDelay: 500 })
+  await roll.registration!.ready()
+  close()
+  await expect
+    .poll(() => call('GET', '/health'), { interval: 10 })
+    .toMatchObject({ status: 503, body: { status: 'leaving' } })
+  expect((await call('GET', '/items')).status).toBe(200)
+})
+
+test('without a registry it is ready all the same', async () => {
+  const { call } = await running({ enabled: false })
+  expect(await call('GET', '/health')).toEqual({
+    status: 200,
+    body: { status: 'ok', registration: 'none', etcd: 'idle' },
+  })
+})
