@@ -33,7 +33,9 @@ const insteadOf = (name: string, other: string): Plugin => ({
   },
 })
 
-/** Packages whose tests run once for each major of their framework, in a project of their own. */
+const NEST = /^(@nestjs\/|reflect-metadata$|rxjs$)/
+
+/** Packages whose tests run once for each major of their framework, in a project of their own; and an app on another one. */
 const majors: Record<string, { name: string; plugins: Plugin[]; isolate?: boolean }[]> = {
   koa: [
     { name: 'koa', plugins: [] },
@@ -43,8 +45,9 @@ const majors: Record<string, { name: string; plugins: Plugin[]; isolate?: boolea
     name,
     // Loading Nest takes longer than most files of tests.
     isolate: false,
-    plugins: [from(/^(@nestjs\/|reflect-metadata$|rxjs$)/, `fixtures/${name}`)],
+    plugins: [from(NEST, `fixtures/${name}`)],
   })),
+  'nest-payments': [{ name: 'nest-payments', plugins: [from(NEST, 'apps/nest-payments')] }],
 }
 
 const projects = ['packages', 'apps']
