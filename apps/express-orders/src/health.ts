@@ -1,0 +1,19 @@
+import type { Discovery, EtcdRegisterMiddleware } from '@etcd-register/express'
+import type { RequestHandler } from 'express'
+import type { Services } from './place-order.ts'
+
+/** For a readiness probe: an instance whose etcd is away still serves, one that leaves wants no more requests. */
+export function health(roll: EtcdRegisterMiddleware, { inventory, payments }: Services): RequestHandler {
+  return (_request, response) => {
+    const { registration, registry } = roll
+    const leaving = registration?.state === 'closed' || registration?.instance.status === 'leaving'
+    response.status(leaving ? 503 : 200).json({
+      status: leaving ? 'leaving' : 'ok',
+      registration: registration?.state ?? 'none',
+      etcd: registry.status().etcd.connection,
+      discovery: { inventory: table(inventory), payments: table(payments) },
+    })
+  }
+}
+
+const table = ({ instances, staleSince }: Discovery) => ({ instances: instances.length, staleSince })

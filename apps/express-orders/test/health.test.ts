@@ -1,0 +1,45 @@
+import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { running } from './running.ts'
+
+let etcd: EtcdMember
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+afterAll(() => etcd?.stop())
+
+test('it is on the roll while it listens, and ready while etcd is away', async () => {
+  const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0, logger: false })
+  const health = () => call('GET', '/health')
+  const empty = { instances: 0 }
+  await expect.poll(health).toMatchObject({
+    status: 200,
+    body: {
+      status: 'ok',
+      registration: 'registered',
+      etcd: 'up',
+      discovery: { inventory: empty, payments: empty },
+    },
+  })
+  const keys = await etcd.etcdctl('get', '--prefix', '--keys-only', '/services/')
+  expect(keys.trim()).toBe(`/services/orders/127.0.0.1:${port}`)
+
+  await etcd.kill()
+  const stale = { instances: 0, staleSince: expect.any(String) }
+  await expect.poll(health).toMatchObject({
+    status: 200,
+    body: { status: 'ok', etcd: 'down', discovery: { inventory: stale, payments: stale } },
+  })
+  await etcd.restart()
+  await expect.poll(health, { timeout: 10_000 }).toMatchObject({ status: 200, body: { etcd: 'up' } })
+})
+
+test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
+  const { call, close, roll } = await running({ hosts: etcd.endpoint, drainDelay: 500, logger: false })
+  await roll.registration!.ready()
+  close()
+  await expect
+    .poll(() => call('GET', '/health'), { interval: 10 })
+    .toMatchObject({ status: 503, body: { status: 'leaving' } })
+  expect((await call('GET', '/orders')).status).toBe(200)
+})
