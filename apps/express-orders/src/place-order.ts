@@ -38,6 +38,7 @@ export async function placeOrder(
     const { body } = await call(payments, till, pay, log)
     return { id, sku, quantity, amount, currency, reservationId, paymentId: paid.parse(body).id }
   } catch (error) {
+    // Where no answer came, the payment may have been taken all the same: a real one has it cancelled as well.
     const release = { method: 'DELETE', path: `/reservations/${reservationId}` }
     await call(inventory, reservation.instance, release, log).catch(err => {
       log.error({ err, reservationId }, 'the stock could not be given back')
