@@ -50,7 +50,9 @@ test('no order fails while an instance of inventory comes and another goes, and 
   )
   if (!orders || !inventory || !payments) throw new Error('three apps were asked for')
   const known = async () => ((await orders.call('GET', '/health')).body as { discovery: object }).discovery
-  await expect.poll(known).toEqual({ inventory: { instances: 1 }, payments: { instances: 1 } })
+  await expect
+    .poll(known, { timeout: 10_000 })
+    .toEqual({ inventory: { instances: 1 }, payments: { instances: 1 } })
 
   // One order passes through all three, and back.
   const { status, body } = await orders.call('POST', '/orders', keyboard)
@@ -74,7 +76,9 @@ test('no order fails while an instance of inventory comes and another goes, and 
   await placing.more(50)
   await placing.stop()
   expect(placing.failures).toEqual([])
-  await expect.poll(known).toEqual({ inventory: { instances: 1 }, payments: { instances: 1 } })
+  await expect
+    .poll(known, { timeout: 10_000 })
+    .toEqual({ inventory: { instances: 1 }, payments: { instances: 1 } })
 
   const rest = [orders, second, payments]
   expect(await Promise.all(rest.map(({ terminate }) => terminate()))).toEqual([143, 143, 143])
