@@ -5,10 +5,9 @@ import type { Services } from './place-order.ts'
 /** For a readiness probe: an instance whose etcd is away still serves, one that leaves wants no more requests. */
 export function health(roll: EtcdRegisterMiddleware, { inventory, payments }: Services): RequestHandler {
   return (_request, response) => {
-    const { registration, registry } = roll
-    const leaving = registration?.state === 'closed' || registration?.instance.status === 'leaving'
-    response.status(leaving ? 503 : 200).json({
-      status: leaving ? 'leaving' : 'ok',
+    const { registration, registry, state } = roll
+    response.status(state === 'serving' || state === 'off' ? 200 : 503).json({
+      state,
       registration: registration?.state ?? 'none',
       etcd: registry.status().etcd.connection,
       discovery: { inventory: table(inventory), payments: table(payments) },

@@ -15,7 +15,7 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
   await expect.poll(health, { timeout: 10_000 }).toMatchObject({
     status: 200,
     body: {
-      status: 'ok',
+      state: 'serving',
       registration: 'registered',
       etcd: 'up',
       discovery: { inventory: empty, payments: empty },
@@ -28,7 +28,7 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
   const stale = { instances: 0, staleSince: expect.any(String) }
   await expect.poll(health, { timeout: 10_000 }).toMatchObject({
     status: 200,
-    body: { status: 'ok', etcd: 'down', discovery: { inventory: stale, payments: stale } },
+    body: { state: 'serving', etcd: 'down', discovery: { inventory: stale, payments: stale } },
   })
   await etcd.restart()
   await expect.poll(health, { timeout: 10_000 }).toMatchObject({ status: 200, body: { etcd: 'up' } })
@@ -40,6 +40,6 @@ test('it is not ready once it is leaving, and serves on for the drain delay', as
   close()
   await expect
     .poll(() => call('GET', '/health'), { timeout: 10_000, interval: 10 })
-    .toMatchObject({ status: 503, body: { status: 'leaving' } })
+    .toMatchObject({ status: 503, body: { state: expect.stringMatching(/^(leaving|draining)$/) } })
   expect((await call('GET', '/orders')).status).toBe(200)
 })

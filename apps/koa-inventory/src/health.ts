@@ -4,11 +4,10 @@ import type { Middleware } from 'koa'
 /** For a readiness probe: an instance whose etcd is away still serves, one that leaves wants no more requests. */
 export function health(roll: EtcdRegisterMiddleware): Middleware {
   return context => {
-    const { registration, registry } = roll
-    const leaving = registration?.state === 'closed' || registration?.instance.status === 'leaving'
-    context.status = leaving ? 503 : 200
+    const { registration, registry, state } = roll
+    context.status = state === 'serving' || state === 'off' ? 200 : 503
     context.body = {
-      status: leaving ? 'leaving' : 'ok',
+      state,
       registration: registration?.state ?? 'none',
       etcd: registry.status().etcd.connection,
     }

@@ -4,12 +4,9 @@ import { createApp } from './app.ts'
 
 const { PORT = '3001', LOG_LEVEL = 'info' } = process.env
 const log = pino({ name: 'inventory', level: LOG_LEVEL })
-const { app, roll } = createApp(log)
+const { app } = createApp(log)
 
 const server = app.listen(Number(PORT), () => {
   const { port } = server.address() as AddressInfo
   log.info({ port }, 'listening')
-  roll.registration?.on('state', state =>
-    log.info({ id: roll.registration?.instance.id, state }, 'registration'),
-  )
 })

@@ -1,6 +1,5 @@
 import 'reflect-metadata'
 import type { AddressInfo } from 'node:net'
-import { type CurrentRegistration, ETCD_REGISTRATION } from '@etcd-register/nestjs'
 import { NestFactory } from '@nestjs/core'
 import { Logger } from 'nestjs-pino'
 import { pino } from 'pino'
@@ -15,5 +14,3 @@ await app.listen(Number(PORT))
 
 const { port } = app.getHttpServer().address() as AddressInfo
 log.info({ port }, 'listening')
-const roll = app.get<CurrentRegistration>(ETCD_REGISTRATION)
-roll.current?.on('state', state => log.info({ id: roll.current?.instance.id, state }, 'registration'))

@@ -32,7 +32,7 @@ test('it is not ready once it is leaving, and serves on for the drain delay', as
   const closed = close()
   await expect
     .poll(() => call('GET', '/health'), { timeout: 10_000, interval: 10 })
-    .toMatchObject({ status: 503, body: { details: { registration: { status: 'down', state: 'closed' } } } })
+    .toMatchObject({ status: 503, body: { details: { etcd: { status: 'down' } } } })
   expect((await call('GET', '/payments/x')).status).toBe(404)
   await closed
 })

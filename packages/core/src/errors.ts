@@ -4,6 +4,7 @@ const RETRYABLE = {
   ERR_CLOSED: false,
   ERR_CONFLICT: false,
   ERR_NO_ADDRESS: false,
+  ERR_ETCD_CLIENT: false,
   ERR_ETCD_UNAVAILABLE: true,
   ERR_ETCD_TIMEOUT: true,
   ERR_ETCD_TLS: false,

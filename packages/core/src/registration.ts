@@ -410,6 +410,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     if (!TRANSITIONS[previous].includes(state)) return false
     this.#state = state
     this.#since = this.#deps.clock.date()
+    const { name: service, id, endpoints } = this.instance
+    this.#deps.logger.info({ service, id, endpoints, state, previous, reason }, `${service} ${id}: ${state}`)
     this.tell('state', state, previous)
     if (state === 'registered') this.tell('registered', this.instance)
     if (state === 'lost' && reason !== undefined) this.tell('lost', reason)

@@ -22,10 +22,18 @@ export interface ServerOptions extends Partial<ServiceOptions> {
   signals?: boolean
 }
 
+/**
+ * `serving`: on the roll. `leaving`: going off it. `draining`: off it, and answering those who have not heard of it yet,
+ * until somebody closes the server. `closing`: finishing what is in flight. `off`: not listening, or not to be registered.
+ */
+export type ServerState = 'off' | 'serving' | 'leaving' | 'draining' | 'closing'
+
 /** What binds a server to a registry. */
 export interface ServerRegistration {
   /** `undefined` until the server listens. */
   readonly registration: Registration | undefined
+  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  readonly state: ServerState
   /** Leaves the roll and lets go of the server and the signals; the server goes on. */
   close(): Promise<void>
   /** Leaves the roll and resolves after `drainDelay`; the server goes on until somebody closes it. */
@@ -77,19 +85,13 @@ export function attachServer(
   return new AttachedServer(server, registry, options)
 }
 
-/**
- * `serving`: on the roll. `leaving`: going off it. `draining`: off it, and answering those who have not heard of it yet,
- * until somebody closes the server. `closing`: finishing what is in flight. `off`: not listening, or not to be registered.
- */
-type Phase = 'off' | 'serving' | 'leaving' | 'draining' | 'closing'
-
 class AttachedServer implements ServerRegistration {
   readonly #server: Server
   readonly #registry: Registry
   readonly #options: ResolvedServerOptions
   readonly #connections: Connections
   readonly #detach: () => void
-  #phase: Phase = 'off'
+  #state: ServerState = 'off'
   #registration: Registration | undefined
   #left: Promise<void> | undefined
   #closed: Promise<void> | undefined
@@ -110,7 +112,7 @@ class AttachedServer implements ServerRegistration {
       }
     }
     const closed = () => {
-      this.#phase = 'off'
+      this.#state = 'off'
       void this.#registration?.deregister()
     }
     const close = server.close
@@ -138,6 +140,10 @@ class AttachedServer implements ServerRegistration {
     return this.#registration
   }
 
+  get state(): ServerState {
+    return this.#state
+  }
+
   async close(): Promise<void> {
     this.#detach()
     await this.#registration?.deregister()
@@ -150,10 +156,10 @@ class AttachedServer implements ServerRegistration {
 
   /** `listening` can come after we saw the server listen; one registration for each time that it does. */
   #register(): void {
-    if (this.#phase !== 'off' && this.#phase !== 'closing') return
+    if (this.#state !== 'off' && this.#state !== 'closing') return
     const server = this.#server
     const address = server.address() as AddressInfo | string | null
-    this.#phase = 'off'
+    this.#state = 'off'
     this.#left = undefined
     this.#closed = undefined
     if (address === null || typeof address === 'string') {
@@ -169,7 +175,7 @@ class AttachedServer implements ServerRegistration {
       // The workers of a cluster share the address: the end of one must not take the others off the roll.
       idSuffix: cluster.isWorker ? `-w${cluster.worker!.id}` : '',
     })
-    this.#phase = 'serving'
+    this.#state = 'serving'
   }
 
   /** Of our registries; another implementation need not have one. */
@@ -184,13 +190,13 @@ class AttachedServer implements ServerRegistration {
 
   async #leaveNow(): Promise<void> {
     const registration = this.#registration
-    if (this.#phase !== 'serving' || registration === undefined) return
+    if (this.#state !== 'serving' || registration === undefined) return
     const { drainDelay, shutdownTimeout } = this.#options
     const known = registration.state === 'registered' || registration.state === 'suspended'
-    this.#phase = 'leaving'
+    this.#state = 'leaving'
     this.#sendElsewhere()
     await registration.deregister({ timeout: Math.min(3000, shutdownTimeout - drainDelay) })
-    this.#phase = 'draining'
+    this.#state = 'draining'
     if (known && drainDelay > 0) await new Promise(resolve => setTimeout(resolve, drainDelay))
   }
 
@@ -216,7 +222,7 @@ class AttachedServer implements ServerRegistration {
       this.#server.once('close', () => clearTimeout(timer))
     })
     await this.leave()
-    this.#phase = 'closing'
+    this.#state = 'closing'
     const settled = this.#connections.settled()
     closeNow()
     this.#connections.closeAsIdle()

@@ -1,7 +1,13 @@
 import type { Server } from 'node:net'
 import { onListening } from './listening.ts'
 import { createRegistry, type EtcdRegistry } from './registry.ts'
-import { attachServer, resolveServerOptions, type ServerOptions, type ServerRegistration } from './server.ts'
+import {
+  attachServer,
+  resolveServerOptions,
+  type ServerOptions,
+  type ServerRegistration,
+  type ServerState,
+} from './server.ts'
 import type { Registration, Registry, RegistryOptions } from './types.ts'
 
 /**
@@ -20,6 +26,8 @@ export interface EtcdRegisterOptions extends RegistryOptions, ServerOptions {
 /** The part that adapters share: a registry, and the servers of one app in it. */
 export interface ServiceHost {
   readonly registration: Registration | undefined
+  /** Of the server that was attached last; `off` before. */
+  readonly state: ServerState
   readonly registry: Registry
   attach(server: Server): ServerRegistration
   /** Attaches every server that listens, now or later, and is the app's. */
@@ -92,6 +100,9 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     get registration() {
       return latest?.registration
     },
+    get state() {
+      return latest?.state ?? 'off'
+    },
     get registry() {
       return registry
     },
@@ -138,6 +149,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
 
 const disabled: ServerRegistration = {
   registration: undefined,
+  state: 'off',
   close: () => Promise.resolve(),
   leave: () => Promise.resolve(),
   shutdown: () => Promise.resolve(),

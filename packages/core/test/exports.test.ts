@@ -60,6 +60,7 @@ test('the types that the package exports', () => {
       "RawEntry",
       "ServerOptions",
       "ServerRegistration",
+      "ServerState",
       "ServiceHost",
     ]
   `)

@@ -6,6 +6,7 @@ import {
   type Registration,
   type Registry,
   type ServerRegistration,
+  type ServerState,
 } from '@etcd-register/core'
 
 /** A middleware that only calls `next`; it comes with the means to look into the registration. */
@@ -13,6 +14,8 @@ export interface EtcdRegisterMiddleware {
   (request: unknown, response: unknown, next: () => void): void
   /** `undefined` until the server listens. */
   readonly registration: Registration | undefined
+  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  readonly state: ServerState
   readonly registry: Registry
   /** For a server that does not have the app itself as its request listener. */
   attach(server: Server): ServerRegistration
@@ -49,6 +52,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
   }
   return Object.defineProperties(Object.assign(middleware, subApp), {
     registration: { get: () => host.registration },
+    state: { get: () => host.state },
     registry: { get: () => host.registry },
   }) as unknown as EtcdRegisterMiddleware
 }

@@ -6,6 +6,7 @@ import {
   type Registration,
   type Registry,
   type ServerRegistration,
+  type ServerState,
 } from '@etcd-register/core'
 import { appOf, onMounted, tagHandlers } from './tag-handlers.ts'
 
@@ -16,6 +17,8 @@ export interface EtcdRegisterMiddleware {
   (context: { req: IncomingMessage }, next: () => Promise<unknown>): Promise<unknown>
   /** `undefined` until the server listens. */
   readonly registration: Registration | undefined
+  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  readonly state: ServerState
   readonly registry: Registry
   /** For a server that cannot be found through the app. */
   attach(server: Server): ServerRegistration
@@ -38,6 +41,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
   onMounted(middleware, () => host.attachWhere(serves))
   return Object.defineProperties(Object.assign(middleware, { attach: host.attach, close: host.close }), {
     registration: { get: () => host.registration },
+    state: { get: () => host.state },
     registry: { get: () => host.registry },
   }) as unknown as EtcdRegisterMiddleware
 }

@@ -6,6 +6,7 @@ import {
   type Registration,
   type Registry,
   type RegistryOptions,
+  type ServerState,
   type ServiceHost,
 } from '@etcd-register/core'
 import {
@@ -59,6 +60,10 @@ export class EtcdLifecycle
 
   get current(): Registration | undefined {
     return this.#host.registration
+  }
+
+  get state(): ServerState {
+    return this.#host.state
   }
 
   discover(feature: EtcdFeature): Discovery {

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
 import { destroysInReverse } from './destroy-order.ts'
 import { ETCD_REGISTRY } from './etcd.constants.ts'
+import { EtcdLifecycle } from './etcd-lifecycle.service.ts'
 
 /** What @nestjs/terminus takes from a health indicator. */
 export type EtcdHealthResult<Key extends string = string> = Record<
@@ -17,35 +18,48 @@ export type EtcdHealthResult<Key extends string = string> = Record<
   }
 >
 
-/**
- * For `health.check([() => etcd.isHealthy()])`. It belongs into a readiness check at most: the app serves without etcd,
- * and a restart brings no etcd back.
- */
+/** For `health.check([() => etcd.isReady()])`. Neither is a liveness check: a restart brings no etcd back. */
 @Injectable()
 export class EtcdHealthIndicator {
   readonly #registry: Registry
+  readonly #lifecycle: EtcdLifecycle
   readonly #throwsIfDown: boolean
 
   constructor(
     @Inject(ETCD_REGISTRY) registry: Registry,
+    @Inject(EtcdLifecycle) lifecycle: EtcdLifecycle,
     @Inject(ModulesContainer) modules: ModulesContainer,
   ) {
     this.#registry = registry
+    this.#lifecycle = lifecycle
     // Terminus for Nest 10 takes every answer for a good one; since 11 it reads the status, since 12 it only does that.
     this.#throwsIfDown = !destroysInReverse(modules)
   }
 
-  /** Down while etcd cannot be reached, an instance is off the roll against its will, or a table is stale. */
+  /** Down from the moment that the app leaves the roll; up while etcd is away, since it serves without. */
+  async isReady<Key extends string = 'etcd'>(key: Key = 'etcd' as Key): Promise<EtcdHealthResult<Key>> {
+    const { state } = this.#lifecycle
+    return this.#result(key, state === 'off' || state === 'serving')
+  }
+
+  /** Down while etcd cannot be reached, an instance is off the roll against its will, or a table is stale: for operators. */
   async isHealthy<Key extends string = 'etcd'>(key: Key = 'etcd' as Key): Promise<EtcdHealthResult<Key>> {
     const { etcd, registrations, watches } = this.#registry.status()
-    const stale = watches.filter(watch => watch.stale).map(({ name }) => name)
     const off = registrations.some(({ state }) => state === 'lost' || state === 'conflict')
     const reachable = etcd.connection === 'up' || etcd.connection === 'idle'
-    const status = reachable && !off && stale.length === 0 ? 'up' : 'down'
-    const states = Object.fromEntries(registrations.map(({ id, state }) => [id, state]))
-    const result = { status, connection: etcd.connection, registrations: states, stale }
+    return this.#result(key, reachable && !off && !watches.some(({ stale }) => stale))
+  }
+
+  #result<Key extends string>(key: Key, isUp: boolean): EtcdHealthResult<Key> {
+    const { etcd, registrations, watches } = this.#registry.status()
+    const result = {
+      status: isUp ? 'up' : 'down',
+      connection: etcd.connection,
+      registrations: Object.fromEntries(registrations.map(({ id, state }) => [id, state])),
+      stale: watches.filter(({ stale }) => stale).map(({ name }) => name),
+    }
     const causes = { [key]: result } as EtcdHealthResult<Key>
-    if (status === 'up' || !this.#throwsIfDown) return causes
+    if (isUp || !this.#throwsIfDown) return causes
     throw Object.assign(new Error(`${key} is down`), { isHealthCheckError: true, causes })
   }
 }

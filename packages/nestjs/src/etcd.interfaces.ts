@@ -1,4 +1,4 @@
-import type { DiscoverOptions, EtcdRegisterOptions, Registration } from '@etcd-register/core'
+import type { DiscoverOptions, EtcdRegisterOptions, Registration, ServerState } from '@etcd-register/core'
 import type { DynamicModule, FactoryProvider, Type } from '@nestjs/common'
 
 /** All of it optional, as with the other adapters. */
@@ -27,4 +27,6 @@ export type EtcdFeature = string | ({ name: string } & DiscoverOptions)
 export interface CurrentRegistration {
   /** `undefined` until the app listens. */
   readonly current: Registration | undefined
+  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  readonly state: ServerState
 }

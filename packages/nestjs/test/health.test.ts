@@ -20,15 +20,20 @@ class HealthController {
   check() {
     return this.health.check([() => this.etcd.isHealthy()])
   }
+
+  @Get('ready')
+  ready() {
+    return this.health.check([() => this.etcd.isReady()])
+  }
 }
 
-test('terminus says ok, 503 while etcd is away, and ok again', async () => {
+test('terminus says that etcd is away and back, and that the app is ready until it leaves', async () => {
   const proxy = await startFaultProxy(etcd.member())
   onTestFinished(() => proxy.stop())
   @Module({
     imports: [
       TerminusModule.forRoot({ logger: false }),
-      EtcdModule.forRoot({ ...etcd.options('healthy'), hosts: proxy.endpoint }),
+      EtcdModule.forRoot({ ...etcd.options('healthy'), hosts: proxy.endpoint, drainDelay: 1000 }),
       EtcdModule.forFeature(['inventory']),
     ],
     controllers: [HealthController],
@@ -38,6 +43,7 @@ test('terminus says ok, 503 while etcd is away, and ok again', async () => {
   onTestFinished(() => app.close())
   await app.listen(0, '127.0.0.1')
   const { port } = app.getHttpServer().address()
+  const ready = async () => (await fetch(`http://127.0.0.1:${port}/ready`)).status
   const health = async () => {
     const answer = await fetch(`http://127.0.0.1:${port}/health`)
     const { status, details } = (await answer.json()) as { status: string; details: object }
@@ -53,6 +59,11 @@ test('terminus says ok, 503 while etcd is away, and ok again', async () => {
   const { status, details } = await health()
   expect({ status, details }).toMatchObject({ status: 'error', details: { etcd: { status: 'down' } } })
 
+  expect(await ready()).toBe(200)
   await proxy.restore()
   await expect.poll(health, { timeout: 10_000 }).toEqual({ code: 200, status: 'ok', details: { etcd: up } })
+
+  const closed = app.close()
+  expect(await ready()).toBe(503)
+  await closed
 })

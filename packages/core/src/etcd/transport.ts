@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { IOptions, KVClient, LeaseClient } from 'etcd3'
+import { EtcdRegisterError } from '../errors.ts'
 import type { ResolvedOptions } from '../options.ts'
 
 /** How long a member that failed is passed over while there are others, in ms. */
@@ -65,11 +66,17 @@ class Member {
   }
 }
 
+function notLoaded(cause: Error): never {
+  const advice = 'Install it beside @etcd-register/core, and keep both out of a bundle (external).'
+  const message = `The package etcd3 cannot be loaded (${cause.message}). ${advice}`
+  throw new EtcdRegisterError('ERR_ETCD_CLIENT', message, { cause })
+}
+
 type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>
 
 /** Loads etcd3, which takes its time (some 300 ms), and builds its pool; connects to nobody yet. */
 export async function openTransport(options: ResolvedOptions): Promise<Transport> {
-  const { Etcd3, KVClient, LeaseClient } = await import('etcd3')
+  const { Etcd3, KVClient, LeaseClient } = await import('etcd3').catch(notLoaded)
   const members = new Map<string, Member>()
   let lastMember: string | undefined
   const deadline = () => ({ deadline: Date.now() + options.requestTimeout })

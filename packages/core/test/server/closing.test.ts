@@ -115,6 +115,30 @@ describe('what does not end by itself is cut after shutdownTimeout', () => {
   })
 })
 
+test('state tells a readiness check how far it is', async () => {
+  const { registry } = aRoll(etcd)
+  let finish = () => {}
+  const server = aServer((_, response) => {
+    finish = () => response.end()
+  })
+  const attached = attach(server, registry, { drainDelay: 100 })
+  expect(attached.state).toBe('off')
+  const port = await listen(server)
+  await ready(attached)
+  expect(attached.state).toBe('serving')
+  const request = get({ port, host: '127.0.0.1' })
+  await once(server, 'request')
+  const over = closed(server)
+  expect(attached.state).toBe('leaving')
+  await until(() => attached.state === 'draining')
+  await until(() => attached.state === 'closing')
+  finish()
+  const [response] = await once(request, 'response')
+  response.resume()
+  await over
+  expect(attached.state).toBe('off')
+})
+
 describe('drainDelay', () => {
   const options = (more: object) => () => {
     const registry = createRegistry({ hosts: etcd.endpoint })
