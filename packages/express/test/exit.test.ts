@@ -1,4 +1,4 @@
 import { runExitContract } from 'adapter-contract'
 import { majors } from './support/majors.ts'
 
-for (const harness of majors) runExitContract('express', harness)
+for (const harness of majors) runExitContract('express', harness, { supervised: harness.major === 5 })
