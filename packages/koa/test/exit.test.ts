@@ -1,4 +1,4 @@
 import { runExitContract } from 'adapter-contract'
 import { harness } from './support/harness.ts'
 
-runExitContract('koa', harness)
+runExitContract('koa', harness, harness.major === 3 ? 'framework' : 'major')

@@ -1,11 +1,6 @@
 import { runExitContract } from 'adapter-contract'
 import { major, project } from './support/installed.ts'
 
-for (const platform of ['express', 'fastify']) {
-  runExitContract(`nest on ${platform}`, {
-    platform,
-    framework: '@nestjs/core',
-    major,
-    project: project(),
-  })
-}
+const nest = { framework: '@nestjs/core', major, project: project() }
+runExitContract('nest on express', { ...nest, platform: 'express' }, major === 12 ? 'framework' : 'major')
+runExitContract('nest on fastify', { ...nest, platform: 'fastify' }, 'platform')
