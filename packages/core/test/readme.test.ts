@@ -6,26 +6,15 @@ import { fileURLToPath } from 'node:url'
 import { startEtcdBinary } from '@etcd-register/testing'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
+import { asModule, examplesIn } from '../../../fixtures/readme-examples.ts'
 import { until } from './support/until.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
 
-interface Example {
-  /** Such as `packages/core/README.md:20`. */
-  at: string
-  code: string
-}
-
-function examplesIn(file: string): Example[] {
-  const text = readFileSync(`${root}/${file}`, 'utf8')
-  return [...text.matchAll(/^([ ]*)```(?:ts|js)\n(.*?)^\1```$/gms)].map(({ index, 1: indent, 2: code }) => ({
-    at: `${file}:${text.slice(0, index).split('\n').length}`,
-    code: code!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  }))
-}
+const examplesOf = (file: string) => examplesIn(readFileSync(`${root}/${file}`, 'utf8'), file)
 
 const readmes = readdirSync(`${root}/packages`).map(name => `packages/${name}/README.md`)
-const examples = ['README.md', ...readmes].flatMap(examplesIn)
+const examples = ['README.md', ...readmes].flatMap(examplesOf)
 
 /** From a folder that sees all packages and express. */
 const home = `${root}/packages/express`
@@ -81,21 +70,14 @@ describe.concurrent('the first example of each README works as it stands', () =>
     ['packages/nestjs/README.md', /^hello$/],
   ] as const)('%s', async ([file, expected], t) => {
     await using etcd = await startEtcdBinary()
-    const { code } = examplesIn(file)[0]!
-    const { outputText } = ts.transpileModule(code, {
-      compilerOptions: {
-        module: ts.ModuleKind.ESNext,
-        target: ts.ScriptTarget.ES2023,
-        experimentalDecorators: true,
-      },
-    })
+    const { code } = examplesOf(file)[0]!
     const child = spawn(process.execPath, ['--input-type=module', '-'], {
       cwd: home,
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, ETCD_ENDPOINTS: etcd.endpoint },
     })
     t.onTestFinished(() => void child.kill('SIGKILL'))
-    child.stdin.end(outputText)
+    child.stdin.end(asModule(code))
     const said: string[] = []
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', line => said.push(line))
