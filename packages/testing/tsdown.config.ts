@@ -7,6 +7,9 @@ const config: UserConfig = {
   target: 'node20.19',
   dts: true,
   sourcemap: true,
+  // Jest has no import() for CommonJS.
+  outputOptions: (options, format) =>
+    format === 'cjs' ? { ...options, dynamicImportInCjs: false } : options,
   fixedExtension: true,
 }
 
