@@ -1,0 +1,13 @@
+import express from 'express'
+
+export async function listen(adapted) {
+  const app = express()
+  if (adapted) {
+    const { etcdRegister } = await import('@etcd-register/express')
+    app.use(etcdRegister({ name: 'bench' }))
+  }
+  app.get('/', (_request, response) => void response.send('hello'))
+  return new Promise(resolve => {
+    const server = app.listen(0, '127.0.0.1', () => resolve(server))
+  })
+}

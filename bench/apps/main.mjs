@@ -1,0 +1,13 @@
+// An app in a process of its own: `node main.mjs express with`. Its parent asks over IPC, and ends it.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+const [framework, how] = process.argv.slice(2)
+const { listen } = await import(`./${framework}.mjs`)
+const server = await listen(how === 'with')
+const listening = performance.now()
+const delay = monitorEventLoopDelay({ resolution: 1 })
+delay.enable()
+
+process.send({ listening, port: server.address().port })
+process.on('message', () => process.send({ cpu: process.cpuUsage(), longestPause: delay.max / 1e6 }))
+process.on('disconnect', () => process.exit())
