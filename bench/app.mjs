@@ -14,15 +14,17 @@ export async function startApp(framework, how, etcd) {
     ])
     return message
   }
-  const { listening, port } = await answer()
+  const { listening, cpu, port } = await answer()
   return {
     /** Milliseconds from the start of the process. */
     listening,
+    /** Milliseconds of CPU until then. */
+    cpu,
     port,
     async usage() {
       child.send('usage')
       const { cpu, longestPause } = await answer()
-      return { cpu: cpu.user + cpu.system, longestPause }
+      return { microseconds: cpu.user + cpu.system, longestPause }
     },
     async stop() {
       child.kill('SIGKILL')

@@ -10,11 +10,14 @@ const pairs = Number(process.argv[2] ?? 25)
 /** How long to look for pauses: until etcd3 is loaded on a busy machine as well. */
 const after = 1000
 
+const differences = ({ with: some, without }) => some.map((value, i) => value - without[i])
+
 const etcd = await startEtcdBinary()
 try {
   const rows = {}
   for (const framework of ['express', 'koa', 'nest']) {
     const listening = { with: [], without: [] }
+    const cpu = { with: [], without: [] }
     const pauses = { with: [], without: [] }
     // The first pair only fills the file system's cache.
     for (let i = 0; i <= pairs; i++) {
@@ -26,16 +29,16 @@ try {
           pauses[how].push((await app.usage()).longestPause)
         }
         await app.stop()
-        if (i > 0) listening[how].push(app.listening)
+        if (i === 0) continue
+        listening[how].push(app.listening)
+        cpu[how].push(app.cpu)
       }
     }
     rows[framework] = {
       'without, ms': spread(listening.without),
       'with, ms': spread(listening.with),
-      'difference of each pair, ms': spread(
-        listening.with.map((value, i) => value - listening.without[i]),
-        1,
-      ),
+      'more in each pair, ms': spread(differences(listening), 1),
+      'more CPU in each pair, ms': spread(differences(cpu), 1),
       'longest pause without, ms': spread(pauses.without),
       'longest pause with, ms': spread(pauses.with),
     }
