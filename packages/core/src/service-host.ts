@@ -123,8 +123,9 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
       forget.push(onListening(warnLater), () => clearTimeout(overdue))
     },
     attachFrom(request) {
+      if (attached.size > 0 || !enabled || ended) return
       const server = (request as { socket?: { server?: Server } })?.socket?.server
-      if (!enabled || ended || attached.size > 0 || server === undefined) return
+      if (server === undefined) return
       attach(server)
       warn(`registered with the first request only: ${NOT_FOUND}`)
     },

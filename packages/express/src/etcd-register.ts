@@ -26,6 +26,14 @@ export interface EtcdRegisterMiddleware {
 /** As much of an Express app as is needed to find its server. */
 interface App {
   parent?: App
+  /** Of Express 4. */
+  _router?: Router
+  /** Of Express 5; the getter of Express 4 throws. */
+  router?: Router
+}
+
+interface Router {
+  stack?: { handle?: unknown }[]
 }
 
 /** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
@@ -39,6 +47,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
   // Express takes a function with these three for a sub-app: it calls `handle`, and tells it by `mount` where it is.
   const events = new EventEmitter()
   events.on('mount', (app: App) => {
+    mountDirectly(app, middleware)
     host.attachWhere(server =>
       lineOf(app).some(candidate => server.listeners('request').includes(candidate as never)),
     )
@@ -55,6 +64,13 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
     state: { get: () => host.state },
     registry: { get: () => host.registry },
   }) as unknown as EtcdRegisterMiddleware
+}
+
+/** In place of what Express mounts a sub-app with: that sets two prototypes on each request. */
+function mountDirectly(app: App, middleware: unknown): void {
+  const layer = (app._router ?? app.router)?.stack?.at(-1)
+  if (layer !== undefined && Reflect.get(Object(layer.handle), 'name') === 'mounted_app')
+    layer.handle = middleware
 }
 
 /** The app and those that it is mounted in. */

@@ -142,6 +142,15 @@ describe.each([
     }
   })
 
+  test('is mounted as a middleware: Express does for it what it does for any other', () => {
+    const { middleware } = aMiddleware({ enabled: false })
+    const app = express()
+      .use(() => {}, middleware)
+      .use('/path', middleware)
+    const { stack } = (name === 'express4' ? app._router : app.router) as { stack: { handle: unknown }[] }
+    expect(stack.slice(-2).map(({ handle }) => handle)).toEqual([middleware, middleware])
+  })
+
   test('in a router it registers with the first request, and warns once', async () => {
     const { middleware, warnings, keys, key } = aMiddleware()
     const router = express.Router()
