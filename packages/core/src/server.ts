@@ -1,5 +1,4 @@
 import cluster from 'node:cluster'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { type Connections, trackConnections } from './connections.ts'
@@ -194,21 +193,10 @@ class AttachedServer implements ServerRegistration {
     const { drainDelay, shutdownTimeout } = this.#options
     const known = registration.state === 'registered' || registration.state === 'suspended'
     this.#state = 'leaving'
-    this.#sendElsewhere()
+    this.#connections.sendElsewhere()
     await registration.deregister({ timeout: Math.min(3000, shutdownTimeout - drainDelay) })
     this.#state = 'draining'
     if (known && drainDelay > 0) await new Promise(resolve => setTimeout(resolve, drainDelay))
-  }
-
-  /** Each client with the next answer. HTTP/2 has no header for it; its sessions are closed when the server closes. */
-  #sendElsewhere(): void {
-    // The first listener would turn an HTTP/2 server of streams into one of requests.
-    if (this.#server.listenerCount('request') === 0) return
-    const sendElsewhere = ({ httpVersionMajor }: IncomingMessage, response: ServerResponse) => {
-      if (httpVersionMajor === 1 && !response.headersSent) response.setHeader('Connection', 'close')
-    }
-    this.#server.prependListener('request', sendElsewhere)
-    this.#server.once('close', () => this.#server.off('request', sendElsewhere))
   }
 
   /** Resolves when no connection is left that the server has to end, at the latest after `shutdownTimeout`. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { get } from 'node:http'
+import { Agent, get } from 'node:http'
 import { type ClientHttp2Session, connect, createServer as createHttp2Server } from 'node:http2'
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net'
 import { createRegistry } from '@etcd-register/core'
@@ -113,6 +113,27 @@ describe('what does not end by itself is cut after shutdownTimeout', () => {
     await once(server, 'connection')
     await Promise.all([once(socket, 'close'), closed(server)])
   })
+})
+
+test('an answer under way tells its client, too, to go elsewhere', async () => {
+  const { registry } = aRoll(etcd)
+  let finish = () => {}
+  const server = aServer((_, response) => {
+    finish = () => response.end()
+  })
+  const port = await listen(server)
+  await ready(attach(server, registry))
+  const agent = new Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const request = get({ port, host: '127.0.0.1', agent })
+  await once(server, 'request')
+  const over = closed(server)
+  await until(() => !server.listening)
+  finish()
+  const [response] = await once(request, 'response')
+  expect(response.headers.connection).toBe('close')
+  response.resume()
+  await over
 })
 
 test('state tells a readiness check how far it is', async () => {
