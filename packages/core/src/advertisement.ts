@@ -1,30 +1,25 @@
 import { authority } from './address.ts'
 import { invalidOption } from './errors.ts'
-import { type Entry, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
+import { type Entry, MAX_VALUE_BYTES, type PlacedFormat } from './formats/index.ts'
 import { makeInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
 
-export interface AdvertisementOptions {
-  namespace: string
-  formats: readonly InstanceFormat[]
-}
-
 /** What an instance wants to stand in etcd of itself. */
 export class Advertisement {
   readonly #service: ResolvedService
-  readonly #options: AdvertisementOptions
+  readonly #formats: readonly PlacedFormat[]
   #details: Details
   #host: string
   status: InstanceStatus = 'up'
 
   /** Throws `ERR_INVALID_OPTION` if the value is too long. */
-  constructor(service: ResolvedService, host: string, options: AdvertisementOptions) {
+  constructor(service: ResolvedService, host: string, formats: readonly PlacedFormat[]) {
     const { version, zone, weight, metadata } = service
     this.#service = service
     this.#details = { version, zone, weight, metadata }
     this.#host = host
-    this.#options = options
+    this.#formats = formats
     this.entries()
   }
 
@@ -44,18 +39,26 @@ export class Advertisement {
     }
   }
 
-  /** With its key in the first format, which stands also where a status has taken it out. */
+  /** With its key in the first format, which stands also where it has been taken out. */
   instance(leaseId?: string): ServiceInstance {
-    const [first] = this.#encode(this.#options.formats[0]!, this.#fields('up'), leaseId)
-    return Object.freeze({ ...this.#fields(this.status), key: first?.key ?? '' })
+    const [first] = encoded(this.#formats[0]!, callable(this.#fields()), leaseId)
+    return Object.freeze({ ...this.#fields(), key: first?.key ?? '' })
   }
 
-  /** In each format that can say what the status is, or that need not, since it is `up`. */
+  /** Its keys in all formats, whether they are taken out now or not. */
+  keys(): string[] {
+    const fields = callable(this.#fields())
+    return this.#formats.flatMap(format => encoded(format, fields)).map(({ key }) => key)
+  }
+
+  /** In each format that can say that it is not to be called, or that need not, since it is. */
   entries(leaseId?: string): Entry[] {
-    const fields = this.#fields(this.status)
-    const entries = this.#options.formats
-      .filter(({ capabilities }) => this.status === 'up' || capabilities.status)
-      .flatMap(format => this.#encode(format, fields, leaseId))
+    const fields = this.#fields()
+    const { status, weight } = fields
+    const entries = this.#formats
+      .filter(({ format: { capabilities } }) => status === 'up' || capabilities.status)
+      .filter(({ format: { capabilities } }) => weight > 0 || capabilities.weight)
+      .flatMap(format => encoded(format, fields, leaseId))
     for (const { key, value } of entries) {
       const bytes = Buffer.byteLength(value)
       if (bytes <= MAX_VALUE_BYTES) continue
@@ -65,13 +68,43 @@ export class Advertisement {
     return entries
   }
 
-  #encode(format: InstanceFormat, fields: ServiceInstance, leaseId = '0'): readonly Entry[] {
-    return format.encode(fields, { namespace: this.#options.namespace, leaseId })
+  /** What it says of itself that some of its formats cannot carry, by the name of the format. */
+  lost(): Map<string, string[]> {
+    const { version, zone, weight, metadata, endpoints } = this.#fields()
+    const said = {
+      version: version !== '',
+      zone: zone !== '',
+      weight: weight !== 100 && weight !== 0,
+      metadata: Object.keys(metadata).length > 0,
+      endpoints: endpoints.length > 1,
+    }
+    const losses = new Map<string, string[]>()
+    for (const { format } of this.#formats) {
+      const names = (Object.keys(said) as (keyof typeof said)[]).filter(
+        name => said[name] && !format.capabilities[name],
+      )
+      if (names.length > 0) losses.set(format.name, names)
+    }
+    return losses
   }
 
-  #fields(status: InstanceStatus): ServiceInstance {
+  #fields(): ServiceInstance {
     const { name, port, protocol, idSuffix = '' } = this.#service
     const { id = authority(this.#host, port) + idSuffix } = this.#service
+    const { status } = this
     return makeInstance({ ...this.#details, id, name, host: this.#host, port, protocol, status }, '')
   }
+}
+
+function encoded(
+  { format, namespace }: PlacedFormat,
+  fields: ServiceInstance,
+  leaseId = '0',
+): readonly Entry[] {
+  return format.encode(fields, { namespace, leaseId })
+}
+
+/** As it is when it gets traffic. */
+function callable(fields: ServiceInstance): ServiceInstance {
+  return Object.freeze({ ...fields, status: 'up', weight: Math.max(1, fields.weight) })
 }

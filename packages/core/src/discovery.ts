@@ -1,7 +1,8 @@
 import { type Balancer, type PickContext, resolveBalancer } from './balancers/index.ts'
 import { Emitter } from './emitter.ts'
 import { EtcdRegisterError, invalidOption } from './errors.ts'
-import type { InstanceTable, TableChange } from './instance-table.ts'
+import type { InstanceTable } from './instance-table.ts'
+import type { TableChange } from './table-change.ts'
 import type { Change, DiscoverOptions, Discovery, DiscoveryEvents, Logger, ServiceInstance } from './types.ts'
 import { Waiters } from './waiters.ts'
 

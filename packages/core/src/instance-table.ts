@@ -1,8 +1,10 @@
 import type { Clock } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
-import { type Decoded, type InstanceFormat, MAX_VALUE_BYTES } from './formats/index.ts'
+import { type Decoded, type KeyRange, MAX_VALUE_BYTES, type PlacedFormat } from './formats/index.ts'
 import { sameInstance } from './instance.ts'
+import { MergedInstances } from './merged-instances.ts'
+import { TableChange } from './table-change.ts'
 import type { Logger, RegistryStatus, ServiceInstance } from './types.ts'
 
 /** With more bad values than that at a time, a line for each says nothing more. */
@@ -12,28 +14,6 @@ interface Row {
   revision: number
   /** `undefined`: the value is none of an instance. */
   instance: ServiceInstance | undefined
-}
-
-/** One step of a table; `previous` are the `updated` ones as they were. */
-export class TableChange {
-  readonly added: ServiceInstance[] = []
-  readonly removed: ServiceInstance[] = []
-  readonly updated: ServiceInstance[] = []
-  readonly previous: ServiceInstance[] = []
-
-  note(before: ServiceInstance | undefined, after: ServiceInstance | undefined): void {
-    if (before === after) return
-    if (before === undefined) this.added.push(after!)
-    else if (after === undefined) this.removed.push(before)
-    else {
-      this.updated.push(after)
-      this.previous.push(before)
-    }
-  }
-
-  get empty(): boolean {
-    return this.added.length + this.removed.length + this.updated.length === 0
-  }
 }
 
 export interface TableListener {
@@ -47,8 +27,8 @@ export interface TableListener {
 
 export interface TableOptions {
   name: string
-  namespace: string
-  format: InstanceFormat
+  /** Those before count more where several have one address. */
+  formats: readonly PlacedFormat[]
   clock: Clock
   logger: Logger
 }
@@ -56,7 +36,11 @@ export interface TableOptions {
 /** The instances of one service, out of one or more key ranges. An event costs what it changes, whatever the size. */
 export class InstanceTable {
   readonly #options: TableOptions
-  readonly #ranges: Rows[] = []
+  /** What is to be kept current by a watch each. */
+  readonly ranges: readonly { range: KeyRange; rows: WatchedKeys }[]
+  readonly #ranges: readonly Rows[]
+  /** `undefined`: each key is an instance. */
+  readonly #merged: MergedInstances | undefined
   readonly #listeners = new Set<TableListener>()
   #instances: readonly ServiceInstance[] | undefined
   #staleSince: Date | undefined
@@ -65,21 +49,25 @@ export class InstanceTable {
   constructor(options: TableOptions) {
     this.#options = options
     this.#staleSince = options.clock.date()
+    const { name, formats } = options
+    const byAddress = formats.length > 1 || formats[0]?.format.identity === 'address'
+    this.#merged = byAddress ? new MergedInstances() : undefined
+    const ranges = formats.flatMap(placed =>
+      placed.format.ranges(name, placed.namespace).map(range => ({ range, placed })),
+    )
+    this.ranges = ranges.map(({ range, placed }, rank) => ({ range, rows: this.#rowsOf(placed, rank) }))
+    this.#ranges = this.ranges.map(({ rows }) => rows as Rows)
   }
 
-  /** The rows of one more range, to be kept current by a watch. */
-  addRange(): WatchedKeys {
-    const options = this.#options
-    const rows = new Rows(options, {
-      changed: change => this.#changed(change),
+  #rowsOf(placed: PlacedFormat, rank: number): Rows {
+    return new Rows(this.#options, placed, {
+      changed: change => this.#changed(this.#merged?.apply(change, rank) ?? change),
       sync: (silentFor: number) => this.#sync(silentFor),
       failed: error => {
-        this.#lastError = { error, at: options.clock.date() }
+        this.#lastError = { error, at: this.#options.clock.date() }
         for (const listener of this.#listeners) listener.failed(error)
       },
     })
-    this.#ranges.push(rows)
-    return rows
   }
 
   get lastError(): EtcdRegisterError | undefined {
@@ -93,7 +81,9 @@ export class InstanceTable {
 
   /** Frozen, and the same one until something changes; put together when it is read. */
   get instances(): readonly ServiceInstance[] {
-    this.#instances ??= Object.freeze(this.#ranges.flatMap(rows => rows.instances()))
+    this.#instances ??= Object.freeze(
+      this.#merged?.instances() ?? this.#ranges.flatMap(rows => rows.instances()),
+    )
     return this.#instances
   }
 
@@ -113,7 +103,7 @@ export class InstanceTable {
     const keys = this.#ranges.reduce((sum, rows) => sum + rows.size, 0)
     const last = this.#lastError
     return {
-      instances: keys - skipped,
+      instances: this.#merged?.size ?? keys - skipped,
       stale: this.#staleSince !== undefined,
       staleSince: this.#staleSince?.toISOString(),
       skipped,
@@ -150,6 +140,7 @@ interface RowsListener {
 /** The keys of one range, each with its revision and what it says. */
 class Rows implements WatchedKeys {
   readonly #options: TableOptions
+  readonly #placed: PlacedFormat
   readonly #listener: RowsListener
   #rows = new Map<string, Row>()
   /** Keys whose value was complained of; they are not again until they were good or gone. */
@@ -157,8 +148,9 @@ class Rows implements WatchedKeys {
   listed = false
   fresh = false
 
-  constructor(options: TableOptions, listener: RowsListener) {
+  constructor(options: TableOptions, placed: PlacedFormat, listener: RowsListener) {
     this.#options = options
+    this.#placed = placed
     this.#listener = listener
   }
 
@@ -238,9 +230,9 @@ class Rows implements WatchedKeys {
 
   #decode(key: string, value: Buffer): Decoded {
     if (value.length > MAX_VALUE_BYTES) return { skip: `longer than ${MAX_VALUE_BYTES} bytes` }
-    const { format, namespace, name } = this.#options
+    const { format, namespace } = this.#placed
     try {
-      const decoded = format.decode({ key, value }, { namespace, name })
+      const decoded = format.decode({ key, value }, { namespace, name: this.#options.name })
       return 'instance' in decoded ? decoded : { skip: String(decoded.skip) }
     } catch (error) {
       return { skip: `format "${format.name}" threw: ${String(error)}` }

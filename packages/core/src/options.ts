@@ -2,7 +2,8 @@ import { isIP } from 'node:net'
 import { isHost, isWildcard } from './address.ts'
 import { type Auth, resolveAuth, resolveTls, type Tls } from './credentials.ts'
 import { invalidOption } from './errors.ts'
-import { type InstanceFormat, resolveFormats } from './formats/index.ts'
+import { resolveNamespace } from './formats/format-options.ts'
+import { type PlacedFormat, type RegistryNamespace, resolveFormats } from './formats/index.ts'
 import { isName, isPort, isProtocol, isWeight } from './instance.ts'
 import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
@@ -14,10 +15,9 @@ export interface ResolvedOptions {
   secure: boolean
   auth: Auth | undefined
   tls: Tls
-  /** Without the slash at the end; `''` for none. */
-  namespace: string
+  namespace: RegistryNamespace
   ttl: number
-  formats: readonly InstanceFormat[]
+  formats: readonly PlacedFormat[]
   requestTimeout: number
   logger: Logger
 }
@@ -62,27 +62,22 @@ export function resolveOptions(
 ): ResolvedOptions {
   const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   checkNames('options', options, REGISTRY_OPTIONS)
-  const { ttl = 10, requestTimeout = 3000, namespace = '/services' } = options
+  const { ttl = 10, requestTimeout = 3000 } = options
   if (!Number.isInteger(ttl) || ttl < 2 || ttl > 86_400) {
     throw invalidOption('ttl', 'a whole number of seconds from 2 to 86400', ttl)
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
-  if (typeof namespace !== 'string' || /[\u0000-\u001f\u007f]|\/\//.test(namespace)) {
-    throw invalidOption(
-      'namespace',
-      'a string without control characters and empty parts, such as "/services"',
-      namespace,
-    )
-  }
+  const given = options.namespace
+  const namespace: RegistryNamespace =
+    given === undefined ? { default: '/services' } : { given: resolveNamespace(given) }
   const { hosts, secure } = resolveHosts(options, env)
   return {
     hosts,
     secure,
     auth: resolveAuth(options.auth, env),
     tls: secure ? resolveTls(options.tls, env) : {},
-    namespace: namespace.replace(/\/$/, ''),
+    namespace,
     ttl,
-    formats: resolveFormats(options.format ?? 'json'),
+    formats: resolveFormats(options.format ?? 'json', namespace),
     requestTimeout: milliseconds('requestTimeout', requestTimeout, 1),
     logger: resolveLogger(options.logger),
   }

@@ -7,10 +7,11 @@ import { EtcdRegisterError } from './errors.ts'
 import { AWAY, type Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
-import type { InstanceFormat } from './formats/index.ts'
+import type { PlacedFormat } from './formats/index.ts'
 import { KeyGuard, type KeyObserver, type KeyWatcher } from './key-guard.ts'
 import { etcdctlId, type Lease, type LeaseKeeper, type LeaseUser } from './lease.ts'
 import { type Details, milliseconds, type ResolvedService } from './options.ts'
+import type { RetiredKeys } from './retired-keys.ts'
 import type {
   Logger,
   LossReason,
@@ -36,15 +37,13 @@ export interface RegistrationDeps {
   lease: LeaseKeeper
   clock: Clock
   logger: Logger
-  namespace: string
-  formats: readonly InstanceFormat[]
+  formats: readonly PlacedFormat[]
   /** Follows a key; how, the write side does not know. */
   watchKey: KeyWatcher
   address(): Promise<Address>
   /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
   claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
-  /** Deletes keys that are left; resolves when they are gone. */
-  remove(known: Map<string, Known>): Promise<void>
+  retired: RetiredKeys
   closed(registration: ServiceRegistration): void
 }
 
@@ -63,7 +62,11 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   readonly #told = new Set<string>()
   /** What was seen of our keys while a write was under way; its answer says what of it is news. */
   readonly #unseen: (() => void)[] = []
+  /** What it was warned of that a format cannot carry. */
+  readonly #lost = new Set<string>()
   readonly #worker: Promise<void>
+  /** The one that was last written under, or tried to. */
+  #lease: string | undefined
   #rule: AddressRule | undefined
   #state: RegistrationState = 'registering'
   #since: Date
@@ -81,8 +84,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   constructor(service: ResolvedService, provisionalHost: string, deps: RegistrationDeps) {
     super(deps.logger)
     this.#deps = deps
-    this.#advertised = new Advertisement(service, provisionalHost, deps)
+    this.#advertised = new Advertisement(service, provisionalHost, deps.formats)
     this.#since = deps.clock.date()
+    this.#warnOfLost()
     deps.lease.acquire(this)
     this.#worker = this.#run()
   }
@@ -105,6 +109,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   async update(patch: Partial<Details>): Promise<void> {
     this.#advertised.update(patch)
+    this.#warnOfLost()
     await this.#published()
   }
 
@@ -225,12 +230,27 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #findAddress(): Promise<void> {
     const { host, rule } = await this.#deps.address()
     this.#advertised.host = host
-    const keys = this.#advertised.entries().map(({ key }) => key)
-    await this.#deps.claim(this, keys)
+    await this.#deps.claim(this, this.#advertised.keys())
     this.#rule = rule
     if (rule !== 'loopback') return
     const text = `advertising ${host}, which only this machine can reach; set the option "host" or SERVICE_HOST`
     this.#deps.logger.warn({ host, service: this.instance.name }, text)
+  }
+
+  /** In one line, once for each thing. */
+  #warnOfLost(): void {
+    const lines: string[] = []
+    for (const [format, names] of this.#advertised.lost()) {
+      const news = names.filter(name => !this.#lost.has(`${format} ${name}`))
+      for (const name of news) this.#lost.add(`${format} ${name}`)
+      if (news.length > 0) lines.push(`format "${format}" cannot carry ${news.join(', ')}`)
+    }
+    if (lines.length === 0) return
+    const { name } = this.instance
+    this.#deps.logger.warn(
+      { service: name },
+      `${lines.join('; ')}: who reads "${name}" there will not see it`,
+    )
   }
 
   async #write(held: Lease): Promise<void> {
@@ -245,12 +265,17 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   /** In one transaction: everything that is wanted, nothing that is not, and only over what is ours. */
   async #publish({ id }: Lease): Promise<void> {
-    const { connection, lease } = this.#deps
+    const { connection, lease, retired } = this.#deps
     const version = this.#wanted
     const { status } = this.#advertised
     const puts = this.#advertised.entries(id)
     const deletes = [...this.#known.keys()].filter(key => !puts.some(put => put.key === key))
-    for (const { key } of puts) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
+    const past = this.#underPast(id, puts)
+    for (const { key } of puts) {
+      if (this.#known.has(key)) continue
+      this.#known.set(key, ABSENT)
+      retired.release(key)
+    }
     this.#dirty = false
     try {
       const mayTake = (found: KeyValue) => this.#isOurs(found) || this.#takesOver(found)
@@ -265,10 +290,11 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         this.#yield(result.refused)
         return await this.#withdraw()
       }
-      for (const { key } of puts) this.#guard(key, { revision: result.revision, present: true })
+      const { revision } = result
+      for (const { key } of puts) this.#guard(key, { revision, present: true })
       for (const key of deletes) {
         this.#known.delete(key)
-        this.#guard(key, { revision: result.revision, present: false })
+        if (!past.has(key)) this.#guard(key, { revision, present: false })
       }
     } catch (error) {
       if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') throw error
@@ -286,10 +312,32 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** In conflict over one key, we are out under all. */
   async #withdraw(): Promise<void> {
     const known = this.#known
-    const deletes = [...known.keys()].filter(key => known.get(key) !== ABSENT)
-    if (deletes.length === 0) return
     const mayTake = ({ lease }: KeyValue) => this.#deps.lease.owns(lease)
-    await writeOwned(this.#deps.connection, { puts: [], deletes, lease: '0', known, mayTake })
+    for (;;) {
+      const deletes = [...known.keys()].filter(key => known.get(key) !== ABSENT)
+      if (deletes.length === 0) return
+      const result = await writeOwned(this.#deps.connection, {
+        puts: [],
+        deletes,
+        lease: '0',
+        known,
+        mayTake,
+      })
+      if (!('refused' in result)) return
+      known.set(result.refused.key, ABSENT)
+    }
+  }
+
+  /** With a new lease, the keys of the one before: they need no guard, since a late write goes with that lease. */
+  #underPast(lease: string, puts: readonly { key: string }[]): ReadonlySet<string> {
+    if (this.#lease === lease) return new Set()
+    this.#lease = lease
+    for (const [key, guard] of this.#guards) {
+      if (puts.some(put => put.key === key)) continue
+      guard.close()
+      this.#guards.delete(key)
+    }
+    return new Set(this.#known.keys())
   }
 
   #isOurs({ lease }: KeyValue): boolean {
@@ -399,10 +447,11 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         known: this.#known,
         mayTake: (found: KeyValue) => found.lease === current.id,
       }
-      if (puts.length > 0) await writeOwned(connection, { ...mine, puts, deletes: [] }).catch(() => {})
+      const deletes = [...this.#known.keys()].filter(key => !puts.some(put => put.key === key))
+      if (puts.length > 0) await writeOwned(connection, { ...mine, puts, deletes }).catch(() => {})
     }
     for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
-    await this.#deps.remove(this.#known)
+    await this.#deps.retired.remove(this.#known)
   }
 
   #transit(state: RegistrationState, reason?: LossReason): boolean {

@@ -3,10 +3,11 @@ import { knownAddress, resolveAddress } from './address.ts'
 import { Advertisement } from './advertisement.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
 import { TableDiscovery } from './discovery.ts'
-import { EtcdRegisterError } from './errors.ts'
+import { EtcdRegisterError, invalidOption } from './errors.ts'
 import { Connection } from './etcd/connection.ts'
 import { keyValueOf, prefixEnd } from './etcd/key-value.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
+import { type PlacedFormat, resolveFormats } from './formats/index.ts'
 import { InstanceTable } from './instance-table.ts'
 import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
@@ -37,8 +38,13 @@ interface SocketOptions {
   idSuffix?: string
 }
 
-/** What all discoveries of one name share. */
+/** etcd has no empty key: where everything is read, it begins here. */
+const FIRST_KEY = Buffer.from([0])
+
+/** What all discoveries of one name and the same formats share. */
 interface Source {
+  name: string
+  formats: readonly PlacedFormat[]
   table: InstanceTable
   watches: { range: string; watch: RangeWatch }[]
   users: number
@@ -59,7 +65,7 @@ export class EtcdRegistry implements Registry {
   readonly #retired: RetiredKeys
   readonly #registrations = new Set<ServiceRegistration>()
   readonly #claims = new Map<string, ServiceRegistration>()
-  readonly #sources = new Map<string, Source>()
+  readonly #sources = new Set<Source>()
   readonly #discoveries = new Set<Discovery>()
   #hold: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -89,26 +95,24 @@ export class EtcdRegistry implements Registry {
 
   /** Throws what `register()` would throw of the options, and registers nothing. */
   check(service: ServiceOptions): void {
-    const { namespace, formats } = this.#options
-    new Advertisement(resolveService(service), '127.0.0.1', { namespace, formats })
+    new Advertisement(resolveService(service), '127.0.0.1', this.#options.formats)
   }
 
   register(service: ServiceOptions, { bound, idSuffix = '' }: SocketOptions = {}): Registration {
     this.#throwIfClosed()
     const resolved = { ...resolveService(service), idSuffix }
-    const { hosts, namespace, formats, logger } = this.#options
+    const { hosts, formats, logger } = this.#options
     const sources = { host: resolved.host, bound, etcdHosts: hosts }
     const registration = new ServiceRegistration(resolved, provisionalHost(sources), {
       connection: this.#connection,
       lease: this.#lease,
       clock: this.#clock,
       logger,
-      namespace,
       formats,
       watchKey: this.#watchKey,
       address: () => resolveAddress(sources),
       claim: (claimer, keys) => this.#claim(claimer, keys),
-      remove: known => this.#retired.remove(known),
+      retired: this.#retired,
       closed: closed => this.#forget(closed),
     })
     this.#registrations.add(registration)
@@ -119,8 +123,8 @@ export class EtcdRegistry implements Registry {
   discover(name: string, options: DiscoverOptions = {}): Discovery {
     this.#throwIfClosed()
     validateName(name)
-    checkNames('discover options', options, ['balancer', 'filter', 'zone'])
-    const source = this.#sources.get(name) ?? this.#source(name)
+    checkNames('discover options', options, ['balancer', 'filter', 'zone', 'format'])
+    const source = this.#source(name, this.#readable(options.format))
     source.users += 1
     try {
       const { table, watches } = source
@@ -133,7 +137,7 @@ export class EtcdRegistry implements Registry {
           },
           release: () => {
             this.#discoveries.delete(discovery)
-            this.#release(name, source)
+            this.#release(source)
           },
         },
         options,
@@ -143,18 +147,17 @@ export class EtcdRegistry implements Registry {
       this.#holdProcess()
       return discovery
     } catch (error) {
-      this.#release(name, source)
+      this.#release(source)
       throw error
     }
   }
 
   async services(): Promise<string[]> {
     this.#throwIfClosed()
-    const { formats, namespace } = this.#options
-    const format = formats[0]!
+    const { format, namespace } = this.#readable()[0]!
     const root = Buffer.from(format.root(namespace))
     const names = new Set<string>()
-    for (let key = root, pinned: string | undefined; ; ) {
+    for (let key = root.length > 0 ? root : FIRST_KEY, pinned: string | undefined; ; ) {
       const page = await this.#connection.range({
         key,
         range_end: prefixEnd(root),
@@ -177,7 +180,7 @@ export class EtcdRegistry implements Registry {
       etcd: this.#connection.status(),
       lease: this.#lease.status(),
       registrations: [...this.#registrations].map(registration => registration.status()),
-      watches: [...this.#sources].flatMap(([name, { table, watches }]) =>
+      watches: [...this.#sources].flatMap(({ name, table, watches }) =>
         watches.map(({ range, watch }) => ({
           name,
           prefix: range,
@@ -206,25 +209,42 @@ export class EtcdRegistry implements Registry {
     await Promise.race([this.#connection.close(), sleep(this.#clock, timeout)])
   }
 
-  #source(name: string): Source {
-    const { formats, namespace, logger } = this.#options
-    const format = formats[0]!
-    const table = new InstanceTable({ name, namespace, format, clock: this.#clock, logger })
-    const watches = format.ranges(name, namespace).map(range => ({
+  /** Of the formats that were asked for, else the first of ours that can be read. Throws `ERR_INVALID_OPTION`. */
+  #readable(asked?: DiscoverOptions['format']): readonly PlacedFormat[] {
+    const { formats, namespace } = this.#options
+    const readable = ({ format }: PlacedFormat) => format.capabilities.read
+    const chosen =
+      asked === undefined ? formats.filter(readable).slice(0, 1) : resolveFormats(asked, namespace)
+    const names = formats.map(({ format }) => format.name)
+    if (chosen.length > 0 && chosen.every(readable)) return chosen
+    throw invalidOption(
+      'format',
+      'one that can be read, such as "json": others are only written',
+      asked ?? names,
+    )
+  }
+
+  /** The one there is for these formats, or a new one. */
+  #source(name: string, formats: readonly PlacedFormat[]): Source {
+    for (const source of this.#sources) {
+      if (source.name === name && sameFormats(source.formats, formats)) return source
+    }
+    const table = new InstanceTable({ name, formats, clock: this.#clock, logger: this.#options.logger })
+    const watches = table.ranges.map(({ range, rows }) => ({
       range: 'prefix' in range ? range.prefix : range.key,
-      watch: this.#watch(range, table.addRange()),
+      watch: this.#watch(range, rows),
     }))
-    const source = { table, watches, users: 0 }
-    this.#sources.set(name, source)
+    const source = { name, formats, table, watches, users: 0 }
+    this.#sources.add(source)
     return source
   }
 
-  #release(name: string, source: Source): void {
+  #release(source: Source): void {
     source.users -= 1
     this.#holdProcess()
     if (source.users > 0) return
     for (const { watch } of source.watches) watch.close()
-    this.#sources.delete(name)
+    this.#sources.delete(source)
   }
 
   #watch(
@@ -262,7 +282,6 @@ export class EtcdRegistry implements Registry {
         if (this.#claims.get(key) === holder) this.#claims.delete(key)
       }
       this.#claims.set(key, claimer)
-      this.#retired.release(key)
     }
   }
 
@@ -288,6 +307,12 @@ export class EtcdRegistry implements Registry {
   #throwIfClosed(): void {
     if (this.#closing !== undefined) throw new EtcdRegisterError('ERR_CLOSED', 'The registry is closed.')
   }
+}
+
+function sameFormats(a: readonly PlacedFormat[], b: readonly PlacedFormat[]): boolean {
+  const same = ({ format, namespace }: PlacedFormat, i: number) =>
+    format === b[i]?.format && namespace === b[i].namespace
+  return a.length === b.length && a.every(same)
 }
 
 /** What to show until the address is found. */

@@ -36,11 +36,13 @@ export class RetiredKeys {
     const never = new AbortController().signal
     for (let attempt = 0; known.size > 0; attempt += 1) {
       try {
-        for (const key of known.keys()) {
-          const owned = { puts: [], deletes: [key], lease: '0', known, mayTake }
-          const result = await writeOwned(connection, owned)
-          known.delete(key)
-          if ('revision' in result && lease.users > 1) this.#watch(key, result.revision)
+        while (known.size > 0) {
+          const deletes = [...known.keys()]
+          const result = await writeOwned(connection, { puts: [], deletes, lease: '0', known, mayTake })
+          for (const key of 'refused' in result ? [result.refused.key] : deletes) {
+            known.delete(key)
+            if ('revision' in result && lease.users > 1) this.#watch(key, result.revision)
+          }
         }
       } catch (error) {
         const { code, retryable } = error as EtcdRegisterError

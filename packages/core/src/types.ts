@@ -20,11 +20,11 @@ export interface RegistryOptions {
   auth?: { username: string; password: string }
   /** PEM text, or a path to it. Default: `ETCD_CACERT`, `ETCD_CERT`, `ETCD_KEY`. */
   tls?: { ca?: string | Buffer; cert?: string | Buffer; key?: string | Buffer }
-  /** Root of the keys, default `/services`; `/` or `''` means none. */
+  /** Root of the keys, default `/services`, or what a format of another registry has; `/` or `''` means none. */
   namespace?: string
   /** Lease time in whole seconds, default 10, at least 2: how long a crashed instance stays on the roll. */
   ttl?: number
-  /** How instances are written, default `'json'`. Several register under each; the first one is read. */
+  /** How instances are written, default `'json'`. Several register under each; the first one that can be read is. */
   format?: FormatName | InstanceFormat | (FormatName | InstanceFormat)[]
   /** Milliseconds for one attempt of one request, default 3000. */
   requestTimeout?: number
@@ -120,6 +120,8 @@ export interface DiscoverOptions {
   filter?: (instance: ServiceInstance) => boolean
   /** `pick()` prefers instances of this zone while one of them is up. */
   zone?: string
+  /** What to read, default the first of the registry's. Of several, each address is one instance, as the first has it. */
+  format?: FormatName | InstanceFormat | (FormatName | InstanceFormat)[]
 }
 
 export interface DiscoveryEvents {

@@ -32,8 +32,16 @@ test('the values that the package exports', () => {
       "attachServer",
       "createRegistry",
       "createServiceHost",
+      "decodeInstance",
+      "goMicroFormat",
+      "goZeroFormat",
+      "grpcFormat",
       "jsonFormat",
+      "kitexFormat",
+      "kratosFormat",
       "plainFormat",
+      "skydnsFormat",
+      "traefikFormat",
     ]
   `)
 })
@@ -52,9 +60,15 @@ test('the types that the package exports', () => {
       "ErrorCode",
       "EtcdRegisterOptions",
       "FormatName",
+      "FoundInstance",
+      "GoMicroOptions",
+      "GoZeroOptions",
+      "GrpcOptions",
       "InstanceFields",
       "InstanceFormat",
       "KeyRange",
+      "KitexOptions",
+      "KratosOptions",
       "PickContext",
       "PlainOptions",
       "RawEntry",
@@ -62,6 +76,8 @@ test('the types that the package exports', () => {
       "ServerRegistration",
       "ServerState",
       "ServiceHost",
+      "SkydnsOptions",
+      "TraefikOptions",
     ]
   `)
   expect(typesOf(types).names).toMatchInlineSnapshot(`

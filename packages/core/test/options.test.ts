@@ -112,8 +112,9 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ namespace: 7 }, 'namespace', /a string/, '7'],
     [{ format: 'xml' }, 'format', /one of json, plain/, '"xml"'],
     [{ format: [] }, 'format', /one of json, plain/, '[]'],
-    [{ format: ['json', 'json'] }, 'format', /without a name twice/, '["json", "json"]'],
-    [{ format: ['plain', plainFormat()] }, 'format', /without a name twice/, '["plain", object]'],
+    [{ format: ['json', 'json'] }, 'format', /share "\/services\/orders\/"/, '["json", "json"]'],
+    [{ format: ['plain', plainFormat()] }, 'format', /share "\/services\/orders\/"/, '["plain", object]'],
+    [{ format: ['json', 'plain'] }, 'format', /"json" and "plain" share/, '["json", "plain"]'],
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
     [{ format: 'toString' }, 'format', /one of json, plain/, '"toString"'],
     [{ logger: { debug() {}, info() {}, error() {} } }, 'logger', /debug, info, warn and error/, 'object'],
@@ -301,15 +302,15 @@ test.each([
   ['/', ''],
   ['', ''],
 ])('the namespace %j is %j', (namespace, expected) => {
-  expect(resolve({ namespace }).namespace).toBe(expected)
+  expect(resolve({ namespace }).formats[0]!.namespace).toBe(expected)
 })
 
 test('an option that is undefined counts as not given', () => {
   const names = ['hosts', 'auth', 'tls', 'namespace', 'ttl', 'format', 'requestTimeout', 'logger']
   const absent = Object.fromEntries(names.map(name => [name, undefined]))
   expect(resolve(absent)).toEqual(resolve({}))
-  expect(resolve(absent)).toMatchObject({ namespace: '/services', ttl: 10, requestTimeout: 3000 })
-  expect(resolve(absent).formats.map(({ name }) => name)).toEqual(['json'])
+  expect(resolve(absent)).toMatchObject({ ttl: 10, requestTimeout: 3000 })
+  expect(resolve(absent).formats).toMatchObject([{ format: { name: 'json' }, namespace: '/services' }])
   const fields = ['host', 'id', 'protocol', 'version', 'zone', 'weight', 'metadata']
   expect(service(Object.fromEntries(fields.map(name => [name, undefined])))).toEqual(service())
   expect(service()).toEqual({

@@ -31,8 +31,9 @@ export function eventOf({ type, kv }: IEvent): KeyEvent {
   return { type: 'delete', key: textOf(kv.key), revision: Number(kv.mod_revision) }
 }
 
-/** The first key after all those that begin with `prefix`; the prefix ends in `/`, so its last byte can be counted up. */
+/** The first key after all those that begin with `prefix`, which is empty or ends in `/`, so its last byte can be counted up. */
 export function prefixEnd(prefix: Buffer): Buffer {
+  if (prefix.length === 0) return Buffer.from([0])
   const end = Buffer.from(prefix)
   end[end.length - 1]! += 1
   return end

@@ -1,77 +1,105 @@
 import { invalidOption } from '../errors.ts'
-import type { InstanceFields } from '../instance.ts'
-import type { ServiceInstance } from '../types.ts'
+import { makeInstance } from '../instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { goMicroFormat } from './go-micro.ts'
+import { goZeroFormat } from './go-zero.ts'
+import { grpcFormat } from './grpc.ts'
 import { jsonFormat } from './json.ts'
+import { kitexFormat } from './kitex.ts'
+import { kratosFormat } from './kratos.ts'
 import { plainFormat } from './plain.ts'
+import { skydnsFormat } from './skydns.ts'
+import { traefikFormat } from './traefik.ts'
 
-/** One key and its value, as written. */
-export interface Entry {
-  key: string
-  value: string
+export * from './format.ts'
+
+export type FormatName =
+  | 'json'
+  | 'plain'
+  | 'kratos'
+  | 'go-zero'
+  | 'kitex'
+  | 'go-micro'
+  | 'grpc'
+  | 'skydns'
+  | 'traefik'
+
+/** Every format that goes by a name, with its defaults. */
+export const FORMATS: Readonly<Record<FormatName, InstanceFormat>> = {
+  json: jsonFormat(),
+  plain: plainFormat(),
+  kratos: kratosFormat(),
+  'go-zero': goZeroFormat(),
+  kitex: kitexFormat(),
+  'go-micro': goMicroFormat(),
+  grpc: grpcFormat(),
+  skydns: skydnsFormat(),
+  traefik: traefikFormat(),
 }
 
-/** One key and its value, as found. */
-export interface RawEntry {
-  key: string
-  value: Buffer
+export type FormatOption = FormatName | InstanceFormat | readonly (FormatName | InstanceFormat)[]
+
+/** A format, and where its keys begin. */
+export interface PlacedFormat {
+  readonly format: InstanceFormat
+  readonly namespace: string
 }
 
-/** All keys that begin with `prefix` (which ends in `/`), or the one `key`. */
-export type KeyRange = { prefix: string } | { key: string }
-
-/** The instance, or why there is none in it. */
-export type Decoded = { instance: ServiceInstance } | { skip: string }
-
-/** What a format's values can say; what they can't is lost, and said once at registration. */
-export interface Capabilities {
-  status: boolean
-  version: boolean
-  zone: boolean
-  weight: boolean
-  metadata: boolean
-}
-
-/**
- * How instances stand in etcd. Pure functions: no I/O, no state, and `decode` never throws, whatever it is given.
- * `namespace` comes without a slash at its end, `''` for none.
- */
-export interface InstanceFormat {
-  readonly name: string
-  readonly capabilities: Capabilities
-  /** Keys and values of an instance. Where the format has no status, it is only asked for instances that are `up`. */
-  encode(instance: InstanceFields, context: { namespace: string; leaseId: string }): readonly Entry[]
-  /** Where the instances of a service are found. */
-  ranges(name: string, namespace: string): readonly KeyRange[]
-  decode(entry: RawEntry, context: { namespace: string; name: string }): Decoded
-  /** Where the instances of all services are found; ends in `/`. */
-  root(namespace: string): string
-  /** The service that a key belongs to, `undefined` for a key of another kind. */
-  serviceOf(key: string, namespace: string): string | undefined
-}
-
-/** Longer values are skipped by readers and refused by writers. In bytes. */
-export const MAX_VALUE_BYTES = 65_536
-
-export type FormatName = 'json' | 'plain'
-
-const FORMATS: Readonly<Record<FormatName, InstanceFormat>> = { json: jsonFormat(), plain: plainFormat() }
-
-type FormatOption = FormatName | InstanceFormat | (FormatName | InstanceFormat)[]
+/** The namespace of a registry: a `given` one counts for every format that has none fixed. */
+export type RegistryNamespace = { given: string } | { default: string }
 
 /** Throws `ERR_INVALID_OPTION`. */
-export function resolveFormats(option: FormatOption): readonly InstanceFormat[] {
-  const rule = `one of ${Object.keys(FORMATS).join(', ')}, an InstanceFormat, or a list of these without a name twice`
-  const list = Array.isArray(option) ? option : [option]
-  const formats = list.map(format => {
-    if (typeof format === 'string' && Object.hasOwn(FORMATS, format)) return FORMATS[format]
-    const methods = ['encode', 'ranges', 'decode', 'root', 'serviceOf'] as const
-    if (typeof format !== 'object' || methods.some(method => typeof format?.[method] !== 'function')) {
-      throw invalidOption('format', rule, format)
-    }
-    return format
+export function resolveFormats(option: FormatOption, registry: RegistryNamespace): readonly PlacedFormat[] {
+  const list = Array.isArray(option) ? (option as unknown[]) : [option]
+  const placed = list.map(entry => {
+    const format = resolveFormat(entry)
+    return { format, namespace: placeOf(format, registry) }
   })
-  if (formats.length === 0 || new Set(formats.map(({ name }) => name)).size < formats.length) {
-    throw invalidOption('format', rule, list)
+  if (placed.length === 0) throw invalidOption('format', RULE, list)
+  for (const [i, one] of placed.entries()) {
+    for (const other of placed.slice(i + 1)) {
+      const shared = sharedKeys(one, other) ?? sharedKeys(other, one)
+      if (shared === undefined) continue
+      const names = `"${one.format.name}" and "${other.format.name}"`
+      const rule = `formats with keys of their own, but ${names} share ${shared}; give one of them a "namespace"`
+      throw invalidOption('format', rule, list)
+    }
   }
-  return formats
+  return placed
+}
+
+function placeOf({ namespace: own }: InstanceFormat, registry: RegistryNamespace): string {
+  if (own !== undefined && 'fixed' in own) return own.fixed
+  return 'given' in registry ? registry.given : (own ?? registry).default
+}
+
+const RULE = `one of ${Object.keys(FORMATS).join(', ')}, an InstanceFormat, or a list of these`
+const METHODS = ['encode', 'ranges', 'decode', 'root', 'serviceOf'] as const
+
+function resolveFormat(format: unknown): InstanceFormat {
+  if (typeof format === 'string' && Object.hasOwn(FORMATS, format)) return FORMATS[format as FormatName]
+  const given = format as Partial<InstanceFormat> | null
+  if (typeof given !== 'object' || METHODS.some(method => typeof given?.[method] !== 'function')) {
+    throw invalidOption('format', RULE, format)
+  }
+  if (typeof given?.name !== 'string' || typeof given.capabilities !== 'object') {
+    throw invalidOption('format', 'an object with a "name" and "capabilities"', format)
+  }
+  return given as InstanceFormat
+}
+
+const PROBE = makeInstance({ id: '1', name: 'orders', protocol: 'http', host: '10.0.0.1', port: 1 }, '')
+
+/** A key that both write, or a range in which both write and one reads: strangers' values break some readers. */
+function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined {
+  const keys = ({ format, namespace }: PlacedFormat) =>
+    format.encode(PROBE, { namespace, leaseId: '1' }).map(({ key }) => key)
+  const [ours, theirs] = [keys(one), keys(other)]
+  const prefixes = one.format
+    .ranges(PROBE.name, one.namespace)
+    .flatMap(range => ('prefix' in range ? range.prefix : []))
+  const shared =
+    prefixes.find(prefix => [ours, theirs].every(some => some.some(key => key.startsWith(prefix)))) ??
+    ours.find(key => theirs.includes(key))
+  return shared === undefined ? undefined : JSON.stringify(shared)
 }

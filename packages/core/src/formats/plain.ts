@@ -1,6 +1,8 @@
 import { authority } from '../address.ts'
-import { isName, isText, makeInstance, parseAuthority } from '../instance.ts'
-import type { InstanceFormat } from './index.ts'
+import { isName } from '../instance.ts'
+import { decodeInstance } from './decode-instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { restOf, slashed } from './keys-by-name.ts'
 
 export interface PlainOptions {
   /** Write the one key `<namespace>/<name>` instead of `<namespace>/<name>/<id>`; then there is one instance. */
@@ -11,13 +13,21 @@ export interface PlainOptions {
 export function plainFormat({ singleKey = false }: PlainOptions = {}): InstanceFormat {
   return {
     name: 'plain',
-    capabilities: { status: false, version: false, zone: false, weight: false, metadata: false },
+    capabilities: {
+      read: true,
+      status: false,
+      version: false,
+      zone: false,
+      weight: false,
+      metadata: false,
+      endpoints: false,
+    },
 
     encode({ id, name, host, port }, { namespace }) {
       return [{ key: `${namespace}/${name}${singleKey ? '' : `/${id}`}`, value: authority(host, port) }]
     },
 
-    root: namespace => `${namespace}/`,
+    root: slashed,
 
     ranges: (name, namespace) => [{ prefix: `${namespace}/${name}/` }, { key: `${namespace}/${name}` }],
 
@@ -26,13 +36,12 @@ export function plainFormat({ singleKey = false }: PlainOptions = {}): InstanceF
       return isName(name) ? name : undefined
     },
 
-    decode({ key, value }, { namespace, name }) {
-      const text = value.toString()
-      const address = parseAuthority(text)
-      if (address === undefined) return { skip: 'not host:port' }
-      const id = key.slice(namespace.length + name.length + 2) || text
-      if (!isText(id)) return { skip: 'the key has no printable id' }
-      return { instance: makeInstance({ ...address, protocol: 'http', id, name }, key) }
+    decode({ key, value }, context) {
+      const address = value.toString()
+      return decodeInstance(
+        { name: context.name, id: restOf(key, context, slashed) || address, address },
+        key,
+      )
     },
   }
 }

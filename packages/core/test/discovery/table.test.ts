@@ -34,9 +34,9 @@ function countWalks() {
 
 test('a change goes through none of the other instances until somebody reads them, and then once', () => {
   const clock = new MovedClock()
-  const format = jsonFormat()
-  const table = new InstanceTable({ name: 'web', namespace: '/services', format, clock, logger: keepLog() })
-  const keys = table.addRange()
+  const formats = [{ format: jsonFormat(), namespace: '/services' }]
+  const table = new InstanceTable({ name: 'web', formats, clock, logger: keepLog() })
+  const keys = table.ranges[0]!.rows
   keys.reset(
     Array.from({ length: ROWS }, (_, i) => entry(i)),
     ROWS,

@@ -1,10 +1,23 @@
+import { grpcFormat } from '@etcd-register/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { FORMATS, resolveFormats } from '../../src/formats/index.ts'
 import { makeInstance } from '../../src/instance.ts'
 import { bytes, expectSafe, instanceOf, json, plain } from './instances.ts'
 
-const context = { namespace: '/services', name: 'orders' }
-const key = '/services/orders/a'
+/** Those that can be read, with a namespace and the beginning of a key in it. */
+const readable = [...Object.values(FORMATS), grpcFormat({ metadata: true })]
+  .flatMap(format => resolveFormats(format, { default: '/services' }))
+  .filter(({ format }) => format.capabilities.read)
+  .map(({ format, namespace }) => {
+    const [range] = format.ranges('orders', namespace) as [{ prefix: string }]
+    return {
+      format,
+      namespace,
+      prefix: range.prefix,
+      of: `${format.name}${format === FORMATS.grpc ? ' without metadata' : ''}`,
+    }
+  })
 
 const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$/)
 const host = fc.oneof(
@@ -45,16 +58,44 @@ const nearly: Record<string, fc.Arbitrary<unknown>> = {
   endpoints: mostly(fc.array(mostly(url, fc.oneof(fc.webUrl(), odd)), { minLength: 1, maxLength: 3 }), odd),
 }
 
-/** As text, since an object of ours could not have a field twice, or `__proto__` as an own property. */
-const hostileJson = fc
-  .tuple(fc.record(nearly), fc.array(fc.tuple(fieldName, odd), { maxLength: 3 }), fc.boolean())
-  .map(([fields, extra, last]) => {
-    const own = Object.entries(fields).filter(([, value]) => value !== undefined)
-    const members = last ? [...own, ...extra] : [...extra, ...own]
-    return `{${members.map(([field, value]) => `${JSON.stringify(field)}:${JSON.stringify(value)}`).join(',')}}`
-  })
+const pairs = mostly(fc.dictionary(fieldName, text, { noNullPrototype: false }), odd)
+const address = mostly(
+  fc.tuple(host, port).map(([h, p]) => `${h.includes(':') ? `[${h}]` : h}:${p}`),
+  fc.oneof(text, odd),
+)
 
-describe.each([json, plain])('$name', format => {
+/** What the JSON formats of other registries look like. */
+const theirs: Record<string, Record<string, fc.Arbitrary<unknown>>> = {
+  json: nearly,
+  kratos: nearly,
+  kitex: { network: mostly(fc.constant('tcp'), odd), address, weight: odd, tags: pairs },
+  'go-micro': {
+    name: nearly.name!,
+    version: nearly.version!,
+    metadata: odd,
+    endpoints: odd,
+    nodes: mostly(
+      fc.array(mostly(fc.record({ id: nearly.id!, address, metadata: pairs }), odd), { maxLength: 3 }),
+      odd,
+    ),
+  },
+  grpc: { Op: mostly(fc.constant(0), odd), Addr: address, Metadata: odd, addr: odd },
+}
+
+/** As text, since an object of ours could not have a field twice, or `__proto__` as an own property. */
+const hostileJson = (fields: Record<string, fc.Arbitrary<unknown>>) =>
+  fc
+    .tuple(fc.record(fields), fc.array(fc.tuple(fieldName, odd), { maxLength: 3 }), fc.boolean())
+    .map(([fields, extra, last]) => {
+      const own = Object.entries(fields).filter(([, value]) => value !== undefined)
+      const members = last ? [...own, ...extra] : [...extra, ...own]
+      return `{${members.map(([field, value]) => `${JSON.stringify(field)}:${JSON.stringify(value)}`).join(',')}}`
+    })
+
+describe.each(readable)('$of', ({ format, namespace, prefix }) => {
+  const context = { namespace, name: 'orders' }
+  const key = `${prefix}a`
+
   /** Decoding gives an instance that is safe, or a reason of one line; it does not throw. */
   function decodes(value: Buffer, at: string): boolean {
     const decoded = format.decode({ key: at, value }, context)
@@ -66,7 +107,7 @@ describe.each([json, plain])('$name', format => {
   test('any bytes under any key are read or skipped', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.string({ unit: 'binary' }), (value, end) => {
-        decodes(Buffer.from(value), `/services/orders/${end}`)
+        decodes(Buffer.from(value), `${prefix}${end}`)
       }),
       { numRuns: 300 },
     )
@@ -87,39 +128,69 @@ describe.each([json, plain])('$name', format => {
       }),
       { numRuns: 300 },
     )
-    if (format === plain) expect(read).toBeGreaterThan(20)
+    if (format === FORMATS.plain) expect(read).toBeGreaterThan(20)
   })
-})
 
-test('JSON that is nearly right, with fields twice and names with a meaning, is read or skipped', () => {
-  let read = 0
-  fc.assert(
-    fc.property(hostileJson, value => {
-      const decoded = json.decode({ key, value: bytes(value) }, context)
-      if ('skip' in decoded) return
-      read += 1
-      expectSafe(decoded.instance)
-      expect(decoded.instance.name).toBe('orders')
-    }),
-    { numRuns: 2000 },
-  )
-  expect(read, 'good ones among them').toBeGreaterThan(200)
-  expect(Object.getPrototypeOf({})).toBe(Object.prototype)
-})
-
-test('a value as large as etcd takes, and one nested as deep as fits, end at once', () => {
-  const large = JSON.stringify({
-    id: 'a',
-    name: 'orders',
-    metadata: { a: 'x'.repeat(1_500_000) },
-    endpoints: [],
-  })
-  for (const value of [large, '['.repeat(1_500_000), '{"a":'.repeat(300_000), '9'.repeat(1_500_000)]) {
-    const before = performance.now()
-    expect(json.decode({ key, value: bytes(value) }, context)).toHaveProperty('skip')
-    expect(plain.decode({ key, value: bytes(value) }, context)).toHaveProperty('skip')
-    expect(performance.now() - before).toBeLessThan(1000)
+  if (format.name in theirs) {
+    test('JSON that is nearly right, with fields twice and names with a meaning, is read or skipped', () => {
+      let read = 0
+      fc.assert(
+        fc.property(hostileJson(theirs[format.name]!), value => {
+          if (decodes(bytes(value), key)) read += 1
+        }),
+        { numRuns: 1000 },
+      )
+      expect(read, 'good ones among them').toBeGreaterThan(100)
+      expect(Object.getPrototypeOf({})).toBe(Object.prototype)
+    })
   }
+
+  test('a value as large as etcd takes, and one nested as deep as fits, end at once', () => {
+    const large = JSON.stringify({
+      id: 'a',
+      name: 'orders',
+      metadata: { a: 'x'.repeat(1_500_000) },
+      endpoints: [],
+      nodes: Array(50_000).fill({}),
+    })
+    for (const value of [large, '['.repeat(1_500_000), '{"a":'.repeat(300_000), '9'.repeat(1_500_000)]) {
+      const before = performance.now()
+      expect(format.decode({ key, value: bytes(value) }, context)).toHaveProperty('skip')
+      expect(performance.now() - before).toBeLessThan(1000)
+    }
+  })
+
+  test('what it writes it reads back, all that it can carry', () => {
+    fc.assert(
+      fc.property(fields, fc.constantFrom(namespace, '', '/a/b'), (input, at) => {
+        const instance = makeInstance({ ...input, weight: Math.ceil(input.weight / 10) * 10 || 10 }, '')
+        const [entry] = format.encode(
+          { ...instance, status: format.capabilities.status ? instance.status : 'up' },
+          { namespace: at, leaseId: '7' },
+        )
+        const read = instanceOf(
+          format.decode({ key: entry!.key, value: bytes(entry!.value) }, { namespace: at, name: input.name }),
+        )
+        const { version, zone, weight, metadata } = format.capabilities
+        expect(read).toMatchObject({
+          ...{ name: input.name, host: instance.host, port: instance.port, key: entry!.key },
+          ...(version && { version: format.name === 'go-micro' ? input.version || 'latest' : input.version }),
+          ...(zone && { zone: input.zone }),
+          ...(weight && { weight: instance.weight }),
+        })
+        // Some have fields of their own among the metadata.
+        const own = ['weight', 'zone', 'version', 'protocol', 'registry', 'server', 'transport']
+        for (const [name, value] of metadata ? Object.entries(input.metadata) : []) {
+          if (!own.includes(name)) expect(read.metadata[name]).toBe(value)
+        }
+        expect(format.serviceOf(entry!.key, at)).toBe(input.name)
+        const ranges = format.ranges(input.name, at)
+        expect(ranges.some(range => 'prefix' in range && entry!.key.startsWith(range.prefix))).toBe(true)
+        expectSafe(read)
+      }),
+      { numRuns: 300 },
+    )
+  })
 })
 
 const fields = fc.record({

@@ -1,0 +1,34 @@
+import { invalidOption } from '../errors.ts'
+import { isProtocol } from '../instance.ts'
+import type { InstanceFormat } from './format.ts'
+
+/** Without the slash at its end; `''` for none. Throws `ERR_INVALID_OPTION`. */
+export function resolveNamespace(namespace: unknown): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
+  if (typeof namespace === 'string' && !/[\u0000-\u001f\u007f]|\/\//.test(namespace)) {
+    return namespace.replace(/\/$/, '')
+  }
+  const rule = 'a string without control characters and empty parts, such as "/services"'
+  throw invalidOption('namespace', rule, namespace)
+}
+
+/** Of a format that has a root of its own, and an option for it. Throws `ERR_INVALID_OPTION`. */
+export function ownNamespace(
+  option: string | undefined,
+  byDefault: string,
+): NonNullable<InstanceFormat['namespace']> {
+  return option === undefined ? { default: byDefault } : { fixed: resolveNamespace(option) }
+}
+
+/** Throws `ERR_INVALID_OPTION`. */
+export function ownProtocol(protocol: unknown): string {
+  if (isProtocol(protocol)) return protocol
+  throw invalidOption('protocol', 'a URL scheme such as "http"', protocol)
+}
+
+/** Throws `ERR_INVALID_OPTION`. */
+export function wholeNumber(option: string, value: unknown, least: number, most: number): number {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most)
+    return value as number
+  throw invalidOption(option, `a whole number from ${least} to ${most}`, value)
+}

@@ -1,0 +1,81 @@
+import type { InstanceFields } from '../instance.ts'
+import type { ServiceInstance } from '../types.ts'
+
+/** One key and its value, as written. */
+export interface Entry {
+  key: string
+  value: string
+}
+
+/** One key and its value, as found. */
+export interface RawEntry {
+  key: string
+  value: Buffer
+}
+
+/** All keys that begin with `prefix` (which ends in `/`), or the one `key`. */
+export type KeyRange = { prefix: string } | { key: string }
+
+/** The instance, or why there is none in it. */
+export type Decoded = { instance: ServiceInstance } | { skip: string }
+
+/** What a format can say; what it can't is lost, and said once at registration. */
+export interface Capabilities {
+  /** `false`: others read it, we only write it. */
+  read: boolean
+  /** `false`: a suspended or leaving instance has no key. */
+  status: boolean
+  version: boolean
+  zone: boolean
+  weight: boolean
+  metadata: boolean
+  /** More than one URL for an instance. */
+  endpoints: boolean
+}
+
+/**
+ * How instances stand in etcd. Pure functions: no I/O, no state, and `decode` never throws, whatever it is given.
+ * `namespace` comes without a slash at its end, `''` for none.
+ *
+ * @example
+ * ```ts
+ * const csv: InstanceFormat = {
+ *   name: 'csv',
+ *   capabilities: { read: true, status: false, version: true, zone: false, weight: false, metadata: false, endpoints: false },
+ *   encode: ({ name, id, host, port, version }, { namespace }) => [
+ *     { key: `${namespace}/${name}/${id}`, value: `${host},${port},${version}` },
+ *   ],
+ *   ranges: (name, namespace) => [{ prefix: `${namespace}/${name}/` }],
+ *   decode({ key, value }, { name }) {
+ *     const [host, port, version] = value.toString().split(',')
+ *     return decodeInstance({ name, id: key.slice(key.lastIndexOf('/') + 1), address: `${host}:${port}`, version }, key)
+ *   },
+ *   root: namespace => `${namespace}/`,
+ *   serviceOf: (key, namespace) => key.slice(namespace.length + 1).split('/')[0],
+ * }
+ * createRegistry({ format: csv })
+ * ```
+ */
+export interface InstanceFormat {
+  readonly name: string
+  readonly capabilities: Capabilities
+  /**
+   * Root of its keys: `fixed` by an option of its own, or a `default` for registries that were given no `namespace`.
+   * Where it is left out the registry's counts, given or not.
+   */
+  readonly namespace?: { readonly fixed: string } | { readonly default: string }
+  /** What makes two keys one instance: nothing (`key`, the default), or that they give the same host and port. */
+  readonly identity?: 'key' | 'address'
+  /** Keys and values of an instance. Without `capabilities.status` it is only asked for instances that are `up`. */
+  encode(instance: InstanceFields, context: { namespace: string; leaseId: string }): readonly Entry[]
+  /** Where the instances of a service are found. */
+  ranges(name: string, namespace: string): readonly KeyRange[]
+  decode(entry: RawEntry, context: { namespace: string; name: string }): Decoded
+  /** Where the instances of all services are found; ends in `/`, or is empty. */
+  root(namespace: string): string
+  /** The service that a key belongs to, `undefined` for a key of another kind. */
+  serviceOf(key: string, namespace: string): string | undefined
+}
+
+/** Longer values are skipped by readers and refused by writers. In bytes. */
+export const MAX_VALUE_BYTES = 65_536

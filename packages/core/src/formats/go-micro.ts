@@ -1,0 +1,70 @@
+import { authority } from '../address.ts'
+import { isProtocol } from '../instance.ts'
+import { decodeInstance } from './decode-instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace } from './format-options.ts'
+import { parseObject } from './json-value.ts'
+import { keysByName, restOf, slashed } from './keys-by-name.ts'
+
+export interface GoMicroOptions {
+  /** Default `/micro/registry`; very old go-micro has `/micro-registry`. */
+  namespace?: string
+}
+
+const MOST_NODES = 32
+
+const dashed = (name: unknown): string => String(name).replaceAll('/', '-')
+
+/** go-micro: `/micro/registry/<name>/<node id>`, slashes in both replaced by `-`; the value is a service with one node. */
+export function goMicroFormat({ namespace: own }: GoMicroOptions = {}): InstanceFormat {
+  return {
+    name: 'go-micro',
+    namespace: ownNamespace(own, '/micro/registry'),
+    capabilities: {
+      read: true,
+      status: false,
+      version: true,
+      zone: false,
+      weight: false,
+      metadata: true,
+      endpoints: false,
+    },
+
+    encode({ id, name, version, host, port, protocol, metadata: pairs }, { namespace }) {
+      // As its own servers say of themselves; in Go's order of the keys of a map.
+      const about = { ...pairs, protocol, registry: 'etcd', server: protocol, transport: protocol }
+      const metadata = Object.fromEntries(Object.entries(about).sort(([a], [b]) => (a < b ? -1 : 1)))
+      const nodes = [{ metadata, id, address: authority(host, port) }]
+      const fields = {
+        name,
+        version: version === '' ? 'latest' : version,
+        metadata: null,
+        endpoints: [],
+        nodes,
+      }
+      return [{ key: `${namespace}/${name}/${dashed(id)}`, value: JSON.stringify(fields) }]
+    },
+
+    ...keysByName(slashed),
+
+    decode({ key, value }, context) {
+      const parsed = parseObject(value)
+      if ('skip' in parsed) return parsed
+      const { name } = context
+      const { name: named, version, nodes } = parsed.fields
+      if (dashed(named) !== name) return { skip: '"name" is not the name of the service' }
+      if (!Array.isArray(nodes) || nodes.length > MOST_NODES || nodes.some(isNothing)) {
+        return { skip: `"nodes" is not a list of up to ${MOST_NODES} nodes` }
+      }
+      const rest = restOf(key, context, slashed)
+      const node = nodes.find(({ id }) => dashed(id) === rest) ?? nodes[0]
+      if (node === undefined) return { skip: '"nodes" is empty' }
+      const { id, address, metadata } = node as Record<string, unknown>
+      const { protocol } = (metadata ?? {}) as { protocol?: unknown }
+      const found = { name, id, address, version, metadata }
+      return decodeInstance({ ...found, protocol: isProtocol(protocol) ? protocol : 'http' }, key)
+    },
+  }
+}
+
+const isNothing = (value: unknown): boolean => typeof value !== 'object' || value === null

@@ -1,0 +1,49 @@
+import { authority } from '../address.ts'
+import { decodeInstance } from './decode-instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace, ownProtocol } from './format-options.ts'
+import { bare, keysByName } from './keys-by-name.ts'
+
+export interface GoZeroOptions {
+  /** What `Etcd.Key` has before the name, such as `prod` for `prod/user.rpc`; default nothing. */
+  namespace?: string
+  /** Of the URLs of what is read; default `grpc`, as go-zero's RPC services are. */
+  protocol?: string
+}
+
+/**
+ * go-zero: `<name>/<lease id>`, and the bare `host:port` as the value. An instance whose id is a number has that instead
+ * of the lease, as `Etcd.ID`. The address says who it is, since a new lease is a new key.
+ */
+export function goZeroFormat({
+  namespace: own,
+  protocol: given = 'grpc',
+}: GoZeroOptions = {}): InstanceFormat {
+  const protocol = ownProtocol(given)
+  return {
+    name: 'go-zero',
+    namespace: ownNamespace(own, ''),
+    identity: 'address',
+    capabilities: {
+      read: true,
+      status: false,
+      version: false,
+      zone: false,
+      weight: false,
+      metadata: false,
+      endpoints: false,
+    },
+
+    encode({ id, name, host, port }, { namespace, leaseId }) {
+      const number = /^[1-9]\d{0,17}$/.test(id) ? id : leaseId
+      return [{ key: `${bare(namespace)}${name}/${number}`, value: authority(host, port) }]
+    },
+
+    ...keysByName(bare),
+
+    decode({ key, value }, { name }) {
+      const address = value.toString()
+      return decodeInstance({ name, id: address, address, protocol }, key)
+    },
+  }
+}

@@ -1,0 +1,91 @@
+import { authority } from '../address.ts'
+import { type InstanceFields, isWeight } from '../instance.ts'
+import { decodeInstance } from './decode-instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace, ownProtocol } from './format-options.ts'
+import { parseObject } from './json-value.ts'
+import { bare, keysByName, restOf } from './keys-by-name.ts'
+
+export interface GrpcOptions {
+  /** What a target has before the name, such as `my` for `etcd:///my/orders`; default nothing. */
+  namespace?: string
+  /**
+   * Write weight, zone, version and metadata as `Metadata`. Off by default: grpc-go clients with etcd's resolver of 3.5
+   * and 3.6 panic over it ("comparing uncomparable type").
+   */
+  metadata?: boolean
+  /** Of the URLs of what is read; default `grpc`. */
+  protocol?: string
+}
+
+/**
+ * etcd's own `naming/endpoints`, and `clientv3/naming` before it: `<target>/<id>`, where the name is the target and an id
+ * is `host:port` unless it was given.
+ */
+export function grpcFormat({
+  namespace: own,
+  metadata: withMetadata = false,
+  protocol: given = 'grpc',
+}: GrpcOptions = {}): InstanceFormat {
+  const protocol = ownProtocol(given)
+  return {
+    name: 'grpc',
+    namespace: ownNamespace(own, ''),
+    capabilities: {
+      read: true,
+      status: false,
+      version: withMetadata,
+      zone: withMetadata,
+      weight: withMetadata,
+      metadata: withMetadata,
+      endpoints: false,
+    },
+
+    encode(instance, { namespace }) {
+      const { name, id, host, port } = instance
+      const value = {
+        Op: 0,
+        Addr: authority(host, port),
+        Metadata: withMetadata ? metadataOf(instance) : null,
+      }
+      return [{ key: `${bare(namespace)}${name}/${id}`, value: JSON.stringify(value) }]
+    },
+
+    ...keysByName(bare),
+
+    decode({ key, value }, context) {
+      const parsed = parseObject(value)
+      if ('skip' in parsed) return parsed
+      const fields = parsed.fields
+      // As Go's decoder does: the case of a name does not count.
+      const address = fields.Addr ?? fields.addr
+      if ((fields.Op ?? fields.op ?? 0) !== 0) return { skip: '"Op" is not 0' }
+      const { version, zone, weight, ...others } = objectOf(fields.Metadata ?? fields.metadata)
+      const found = { name: context.name, id: restOf(key, context, bare), address, protocol }
+      const details = { version: textOr(version), zone: textOr(zone), weight: weightOr(weight) }
+      return decodeInstance({ ...found, ...details, metadata: stringsOf(others) }, key)
+    },
+  }
+}
+
+/** `null` where there is nothing to say. */
+function metadataOf({ metadata, version, zone, weight }: InstanceFields): object | null {
+  const said = Object.assign(Object.create(null), metadata, {
+    ...(version !== '' && { version }),
+    ...(zone !== '' && { zone }),
+    ...(weight !== 100 && { weight }),
+  })
+  return Object.keys(said).length === 0 ? null : said
+}
+
+// Metadata is anything that a Go service likes: what does not fit is left aside, and the address counts all the same.
+const objectOf = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {}
+const textOr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
+const weightOr = (value: unknown): number | undefined => (isWeight(value) ? value : undefined)
+const stringsOf = (pairs: Record<string, unknown>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(pairs).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+  )

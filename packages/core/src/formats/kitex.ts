@@ -1,0 +1,58 @@
+import { authority } from '../address.ts'
+import { decodeInstance } from './decode-instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace, ownProtocol } from './format-options.ts'
+import { parseObject } from './json-value.ts'
+import { keysByName, restOf, slashed } from './keys-by-name.ts'
+
+export interface KitexOptions {
+  /** The prefix; default `kitex/registry-etcd`. Some of its constructors leave it empty: then `''`. */
+  namespace?: string
+  /** Of the URLs of what is read; default `tcp`. */
+  protocol?: string
+}
+
+/** Its default weight is 10, ours 100. */
+const WEIGHT = 10
+
+/**
+ * Kitex: `<prefix>/<name>/<id>`, where an id is `host:port` unless it was given, and a JSON value. Its weight 10 is ours
+ * of 100, so that neither side's default is more.
+ */
+export function kitexFormat({ namespace: own, protocol: given = 'tcp' }: KitexOptions = {}): InstanceFormat {
+  const protocol = ownProtocol(given)
+  return {
+    name: 'kitex',
+    namespace: ownNamespace(own, 'kitex/registry-etcd'),
+    capabilities: {
+      read: true,
+      status: false,
+      version: false,
+      zone: false,
+      weight: true,
+      metadata: true,
+      endpoints: false,
+    },
+
+    encode({ id, name, host, port, weight, metadata }, { namespace }) {
+      // A weight of 0 would be taken for none given, and get traffic.
+      if (weight === 0) return []
+      const address = authority(host, port)
+      const tags = Object.keys(metadata).length === 0 ? null : metadata
+      const fields = { network: 'tcp', address, weight: Math.max(1, Math.round(weight / WEIGHT)), tags }
+      return [{ key: `${namespace}/${name}/${id}`, value: JSON.stringify(fields) }]
+    },
+
+    ...keysByName(slashed),
+
+    decode({ key, value }, context) {
+      const parsed = parseObject(value)
+      if ('skip' in parsed) return parsed
+      const { network, address, weight: theirs, tags } = parsed.fields
+      if (network !== 'tcp') return { skip: '"network" is not tcp' }
+      const weight = typeof theirs === 'number' && theirs > 0 ? Math.min(theirs * WEIGHT, 1000) : 100
+      const found = { name: context.name, id: restOf(key, context, slashed), address, protocol }
+      return decodeInstance({ ...found, weight, metadata: tags }, key)
+    },
+  }
+}

@@ -1,0 +1,60 @@
+import { decodeInstance } from './decode-instance.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace } from './format-options.ts'
+import { parseObject } from './json-value.ts'
+import { keysByName, slashed } from './keys-by-name.ts'
+
+export interface KratosOptions {
+  /** As in `etcd.Namespace()`; default `/microservices`. */
+  namespace?: string
+}
+
+/** Kratos: `<namespace>/<name>/<id>`, a JSON value whose weight is in `metadata.weight`. */
+export function kratosFormat({ namespace: own }: KratosOptions = {}): InstanceFormat {
+  return {
+    name: 'kratos',
+    namespace: ownNamespace(own, '/microservices'),
+    capabilities: {
+      read: true,
+      status: false,
+      version: true,
+      zone: false,
+      weight: true,
+      metadata: true,
+      endpoints: true,
+    },
+
+    encode({ id, name, version, metadata, endpoints, weight }, { namespace }) {
+      // Kratos takes 100 where there is none.
+      const weighted = weight === 100 && !('weight' in metadata)
+      const fields = {
+        id,
+        name,
+        version,
+        metadata: weighted ? metadata : withWeight(metadata, weight),
+        endpoints,
+      }
+      return [{ key: `${namespace}/${name}/${id}`, value: JSON.stringify(fields) }]
+    },
+
+    ...keysByName(slashed),
+
+    decode({ key, value }, { name }) {
+      const parsed = parseObject(value)
+      if ('skip' in parsed) return parsed
+      const { id, name: named, version, metadata, endpoints = null } = parsed.fields
+      if (named !== name) return { skip: '"name" is not the name of the service' }
+      return decodeInstance({ id, name, version, metadata, endpoints, weight: kratosWeight(metadata) }, key)
+    },
+  }
+}
+
+/** Of `metadata.weight`, 100 where it says none. */
+export function kratosWeight(metadata: unknown): number {
+  const { weight } = (metadata ?? {}) as { weight?: unknown }
+  return typeof weight === 'string' && /^\d+$/.test(weight) ? Math.min(Number(weight), 1000) : 100
+}
+
+function withWeight(metadata: Readonly<Record<string, string>>, weight: number): Record<string, string> {
+  return Object.assign(Object.create(null), metadata, { weight: String(weight) })
+}

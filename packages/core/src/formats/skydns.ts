@@ -1,0 +1,45 @@
+import { invalidOption } from '../errors.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace, wholeNumber } from './format-options.ts'
+import { writeOnly } from './write-only.ts'
+
+export interface SkydnsOptions {
+  /** The `path` of CoreDNS' etcd plugin; default `/skydns`. */
+  namespace?: string
+  /** The zone that it serves; default `skydns.local`: `orders` is at `orders.skydns.local`. */
+  domain?: string
+  /** Of the records, in seconds; default 10. CoreDNS takes 300 where there is none. */
+  ttl?: number
+  /** Of the SRV records; default 10, as CoreDNS has it. */
+  priority?: number
+}
+
+const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
+
+/** CoreDNS: `/skydns/<domain backwards>/<name>/<id>`, a JSON value, for A, AAAA and SRV. Write only. */
+export function skydnsFormat({
+  namespace: own,
+  domain = 'skydns.local',
+  ttl = 10,
+  priority = 10,
+}: SkydnsOptions = {}): InstanceFormat {
+  wholeNumber('ttl', ttl, 1, 86_400)
+  wholeNumber('priority', priority, 1, 65_535)
+  if (!DOMAIN.test(domain)) throw invalidOption('domain', 'a zone such as "skydns.local"', domain)
+  return {
+    name: 'skydns',
+    namespace: ownNamespace(own, '/skydns'),
+    ...writeOnly({ weight: true }),
+
+    encode({ id, name, host, port, weight }, { namespace }) {
+      // DNS has no weight of 0 that gets nothing.
+      if (weight === 0) return []
+      const path = `${label(id)}.${name}.${domain}`.toLowerCase().split('.').reverse().join('/')
+      const value = JSON.stringify({ host, port, priority, weight, ttl })
+      return [{ key: `${namespace}/${path}`, value }]
+    },
+  }
+}
+
+/** One label, so that the target of an SRV record is a name that can be looked up; the end of an id says the most. */
+const label = (id: string): string => id.replace(/[^A-Za-z0-9-]/g, '-').slice(-63)

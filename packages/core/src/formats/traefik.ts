@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+import { authority } from '../address.ts'
+import type { InstanceFormat } from './format.ts'
+import { ownNamespace } from './format-options.ts'
+import { writeOnly } from './write-only.ts'
+
+export interface TraefikOptions {
+  /** The `rootKey` of its etcd provider; default `traefik`. */
+  namespace?: string
+}
+
+/**
+ * Traefik: the URL of a server under `traefik/http/services/<name>/loadbalancer/servers/<n>/url`. Write only; the router
+ * is yours to write. Traefik does not mind gaps between the numbers, so each id has one of its own.
+ */
+export function traefikFormat({ namespace: own }: TraefikOptions = {}): InstanceFormat {
+  return {
+    name: 'traefik',
+    namespace: ownNamespace(own, 'traefik'),
+    ...writeOnly({ weight: false }),
+
+    encode({ id, name, host, port, protocol }, { namespace }) {
+      const number = createHash('sha256').update(id).digest().readUIntBE(0, 6)
+      const key = `${namespace}/http/services/${name}/loadbalancer/servers/${number}/url`
+      return [{ key, value: `${protocol}://${authority(host, port)}` }]
+    },
+  }
+}

@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import type { InstanceFormat } from '@etcd-register/core'
+import * as core from '@etcd-register/core'
+import { describe, expect, test } from 'vitest'
+import { type Entry, FORMATS, type FormatOption, resolveFormats } from '../../src/formats/index.ts'
+import { type InstanceInput, makeInstance } from '../../src/instance.ts'
+import { bytes, expectSafe, instanceOf } from './instances.ts'
+
+const folder = new URL('golden/', import.meta.url)
+
+interface Case {
+  title: string
+  /** Of the format; default none. */
+  options?: object
+  /** Of the registry; default none. */
+  namespace?: string
+}
+
+/** How a peer has it, byte for byte. */
+interface Golden {
+  write: (Case & { leaseId?: string; instance: InstanceInput; entries: Entry[] })[]
+  read: (Case & { name: string; key: string; value: string; instance?: InstanceInput; skip?: string })[]
+}
+
+/** `go-zero` to `goZeroFormat({ ... })`. */
+function formatFor(name: string, options: object): InstanceFormat {
+  const factory = `${name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())}Format`
+  return (core as unknown as Record<string, (options: object) => InstanceFormat>)[factory]!(options)
+}
+
+function place(name: string, { options, namespace }: Case) {
+  const format = options === undefined ? (name as FormatOption) : formatFor(name, options)
+  const [placed] = resolveFormats(
+    format,
+    namespace === undefined ? { default: '/services' } : { given: namespace },
+  )
+  return placed!
+}
+
+test('every format has a golden file', () => {
+  const files = readdirSync(folder).map(file => file.replace('.json', ''))
+  expect(files.sort()).toEqual(Object.keys(FORMATS).sort())
+})
+
+describe.each(Object.keys(FORMATS))('%s', name => {
+  const golden = JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Golden
+
+  describe('writes', () => {
+    test.each(golden.write)('$title', ({ instance, leaseId = '7', entries, ...where }) => {
+      const { format, namespace } = place(name, where)
+      expect(format.name).toBe(name)
+      const written = format.encode(makeInstance(instance, ''), { namespace, leaseId })
+      expect(written).toEqual(entries)
+      if (!format.capabilities.read) return
+      for (const { key, value } of entries) {
+        const decoded = format.decode({ key, value: bytes(value) }, { namespace, name: instance.name })
+        const { host, port } = instance
+        expect(instanceOf(decoded)).toMatchObject({ host, port, name: instance.name, key })
+      }
+    })
+  })
+
+  test.each(golden.read)('reads $title', ({ name: service, key, value, instance, skip, ...where }) => {
+    const { format, namespace } = place(name, where)
+    const decoded = format.decode({ key, value: bytes(value) }, { namespace, name: service })
+    if (skip !== undefined) return expect(decoded).toEqual({ skip })
+    expect(instanceOf(decoded)).toEqual(makeInstance(instance!, key))
+    expectSafe(instanceOf(decoded))
+    // Where it is looked for, and by whom.
+    const within = format
+      .ranges(service, namespace)
+      .some(range => ('prefix' in range ? key.startsWith(range.prefix) : key === range.key))
+    expect({ within, service: format.serviceOf(key, namespace) }).toEqual({ within: true, service })
+    expect(key.startsWith(format.root(namespace))).toBe(true)
+  })
+
+  const { format, namespace } = place(name, { title: '' })
+
+  test('looks under prefixes that end in a slash, and in nobody else’s', () => {
+    expect(format.capabilities.read).toBe(golden.read.length > 0)
+    for (const range of format.ranges('web', namespace)) {
+      if ('prefix' in range) expect(range.prefix).toMatch(/web\/$/)
+      else expect(range.key).toMatch(/web$/)
+    }
+    if (!format.capabilities.read) expect(format.ranges('web', namespace)).toEqual([])
+  })
+})
