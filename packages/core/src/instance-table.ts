@@ -242,7 +242,12 @@ class Rows implements WatchedKeys {
   #complain(key: string, reason: string): void {
     if (this.#complained.has(key)) return
     this.#complained.add(key)
-    const { logger, name } = this.#options
+    const { logger, name, formats } = this.#options
+    // Where several formats are read, what one skips may be good to another.
+    if (formats.length > 1) {
+      logger.debug({ key, service: name, reason }, `no instance of "${this.#placed.format.name}": ${reason}`)
+      return
+    }
     if (this.#complained.size === MOST_COMPLAINTS) {
       logger.warn(
         { service: name },

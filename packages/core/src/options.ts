@@ -3,7 +3,12 @@ import { isHost, isWildcard } from './address.ts'
 import { type Auth, resolveAuth, resolveTls, type Tls } from './credentials.ts'
 import { invalidOption } from './errors.ts'
 import { resolveNamespace } from './formats/format-options.ts'
-import { type PlacedFormat, type RegistryNamespace, resolveFormats } from './formats/index.ts'
+import {
+  type PlacedFormat,
+  type RegistryNamespace,
+  refuseSharedKeys,
+  resolveFormats,
+} from './formats/index.ts'
 import { isName, isPort, isProtocol, isWeight } from './instance.ts'
 import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
@@ -69,6 +74,8 @@ export function resolveOptions(
   const given = options.namespace
   const namespace: RegistryNamespace =
     given === undefined ? { default: '/services' } : { given: resolveNamespace(given) }
+  const formats = resolveFormats(options.format ?? 'json', namespace)
+  refuseSharedKeys(formats)
   const { hosts, secure } = resolveHosts(options, env)
   return {
     hosts,
@@ -77,7 +84,7 @@ export function resolveOptions(
     tls: secure ? resolveTls(options.tls, env) : {},
     namespace,
     ttl,
-    formats: resolveFormats(options.format ?? 'json', namespace),
+    formats,
     requestTimeout: milliseconds('requestTimeout', requestTimeout, 1),
     logger: resolveLogger(options.logger),
   }

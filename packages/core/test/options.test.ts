@@ -113,7 +113,7 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ format: 'xml' }, 'format', /one of json, plain/, '"xml"'],
     [{ format: [] }, 'format', /one of json, plain/, '[]'],
     [{ format: ['json', 'json'] }, 'format', /share "\/services\/orders\/"/, '["json", "json"]'],
-    [{ format: ['plain', plainFormat()] }, 'format', /share "\/services\/orders\/"/, '["plain", object]'],
+    [{ format: ['plain', plainFormat()] }, 'format', /share "\/services\/orders\/"/, '["plain", "plain"]'],
     [{ format: ['json', 'plain'] }, 'format', /"json" and "plain" share/, '["json", "plain"]'],
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
     [{ format: 'toString' }, 'format', /one of json, plain/, '"toString"'],

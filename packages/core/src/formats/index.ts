@@ -48,7 +48,7 @@ export interface PlacedFormat {
 /** The namespace of a registry: a `given` one counts for every format that has none fixed. */
 export type RegistryNamespace = { given: string } | { default: string }
 
-/** Throws `ERR_INVALID_OPTION`. */
+/** Each with its place. Throws `ERR_INVALID_OPTION`. */
 export function resolveFormats(option: FormatOption, registry: RegistryNamespace): readonly PlacedFormat[] {
   const list = Array.isArray(option) ? (option as unknown[]) : [option]
   const placed = list.map(entry => {
@@ -56,15 +56,6 @@ export function resolveFormats(option: FormatOption, registry: RegistryNamespace
     return { format, namespace: placeOf(format, registry) }
   })
   if (placed.length === 0) throw invalidOption('format', RULE, list)
-  for (const [i, one] of placed.entries()) {
-    for (const other of placed.slice(i + 1)) {
-      const shared = sharedKeys(one, other) ?? sharedKeys(other, one)
-      if (shared === undefined) continue
-      const names = `"${one.format.name}" and "${other.format.name}"`
-      const rule = `formats with keys of their own, but ${names} share ${shared}; give one of them a "namespace"`
-      throw invalidOption('format', rule, list)
-    }
-  }
   return placed
 }
 
@@ -86,6 +77,23 @@ function resolveFormat(format: unknown): InstanceFormat {
     throw invalidOption('format', 'an object with a "name" and "capabilities"', format)
   }
   return given as InstanceFormat
+}
+
+/** For writing, where values of two formats side by side would break readers of one. Throws `ERR_INVALID_OPTION`. */
+export function refuseSharedKeys(placed: readonly PlacedFormat[]): void {
+  for (const [i, one] of placed.entries()) {
+    for (const other of placed.slice(i + 1)) {
+      const shared = sharedKeys(one, other) ?? sharedKeys(other, one)
+      if (shared === undefined) continue
+      const names = `"${one.format.name}" and "${other.format.name}"`
+      const rule = `formats with keys of their own, but ${names} share ${shared}; give one of them a "namespace"`
+      throw invalidOption(
+        'format',
+        rule,
+        placed.map(({ format }) => format.name),
+      )
+    }
+  }
 }
 
 const PROBE = makeInstance({ id: '1', name: 'orders', protocol: 'http', host: '10.0.0.1', port: 1 }, '')

@@ -1,0 +1,146 @@
+import { goMicroFormat, type ServiceInstance } from '@etcd-register/core'
+import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { valueFor } from '../support/raw-writer.ts'
+import { discover, keepLog, openRegistry, openWriter, reached } from '../support/read-side.ts'
+
+let etcd: EtcdMember
+
+beforeAll(async () => {
+  etcd = await startEtcdBinary()
+})
+afterAll(() => etcd.stop())
+
+const addresses = (instances: readonly ServiceInstance[]) =>
+  instances.map(({ host, port }) => `${host}:${port}`)
+
+test('one address under two keys of go-zero is one instance, until the last key is gone', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { format: 'go-zero' })
+  const writer = openWriter(t, etcd.endpoint)
+  const { discovery, witness } = await discover(registry, 'user.rpc')
+  await reached(discovery, await writer.put('user.rpc/1', '10.0.0.5:8080'))
+  const [first] = discovery.instances
+  // It registered again before the lease of its old key ran out.
+  await reached(discovery, await writer.put('user.rpc/2', '10.0.0.5:8080'))
+  expect(discovery.instances).toEqual([first])
+  expect(witness.changes).toHaveLength(1)
+  await reached(discovery, await writer.del('user.rpc/1'))
+  expect(discovery.instances).toMatchObject([{ id: '10.0.0.5:8080', key: 'user.rpc/2' }])
+  expect(registry.status().watches).toMatchObject([{ instances: 1, skipped: 0 }])
+  await reached(discovery, await writer.del('user.rpc/2'))
+  expect(discovery.instances).toEqual([])
+  expect(registry.status().watches).toMatchObject([{ instances: 0 }])
+  expect(
+    witness.changes.map(({ added, removed, updated }) => [added.length, removed.length, updated.length]),
+  ).toEqual([
+    [1, 0, 0],
+    [0, 0, 1],
+    [0, 1, 0],
+  ])
+})
+
+test('a key that moves in one transaction is one change of one instance', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { format: 'go-zero' })
+  const writer = openWriter(t, etcd.endpoint)
+  const { discovery, witness } = await discover(registry, 'moved.rpc')
+  await reached(discovery, await writer.put('moved.rpc/1', '10.0.0.5:8080'))
+  await reached(
+    discovery,
+    await writer.write([{ del: 'moved.rpc/1' }, { put: 'moved.rpc/2', value: '10.0.0.5:8080' }]),
+  )
+  expect(witness.changes.at(-1)).toMatchObject({ added: [], removed: [], updated: [{ key: 'moved.rpc/2' }] })
+})
+
+test('another address under the same key is another instance', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { format: 'go-zero' })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('other.rpc/1', '10.0.0.5:8080')
+  const { discovery, witness } = await discover(registry, 'other.rpc')
+  await reached(discovery, await writer.put('other.rpc/1', '10.0.0.6:8080'))
+  expect(addresses(discovery.instances)).toEqual(['10.0.0.6:8080'])
+  expect(witness.changes.at(-1)).toMatchObject({
+    added: [{ host: '10.0.0.6' }],
+    removed: [{ host: '10.0.0.5' }],
+    updated: [],
+  })
+})
+
+test('of several formats each address is one instance, as the first format has it', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  const json = { put: '/services/mix/a', value: valueFor('mix', 'a', { zone: 'eu' }) }
+  const grpc = { put: 'mix/x', value: '{"Op":0,"Addr":"10.0.0.5:8000","Metadata":null}' }
+  const alone = { put: 'mix/y', value: '{"Op":0,"Addr":"10.0.0.6:8000","Metadata":null}' }
+  await writer.write([grpc, alone])
+  const { discovery } = await discover(registry, 'mix', { format: ['json', 'grpc'] })
+  expect(addresses(discovery.instances)).toEqual(['10.0.0.5:8000', '10.0.0.6:8000'])
+  expect(discovery.instances[0]!.protocol).toBe('grpc')
+
+  const now = () => discovery.instances
+  await writer.write([json])
+  await expect.poll(now).toMatchObject([{ zone: 'eu', id: 'a', protocol: 'http' }, { port: 8000 }])
+  const before = now()
+  await writer.del(grpc.put)
+  await writer.del(alone.put)
+  await expect.poll(now).toMatchObject([{ zone: 'eu', id: 'a' }])
+  expect(now()[0]).toBe(before[0])
+  await writer.write([grpc, { del: json.put }])
+  await expect.poll(now).toMatchObject([{ zone: '', id: 'x' }])
+  await writer.del(grpc.put)
+  await expect.poll(now).toEqual([])
+})
+
+test('the keys of the old and the new prefix of a peer are read as one service', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  const node = (address: string) =>
+    `{"name":"greeter","version":"1","metadata":null,"endpoints":[],"nodes":[{"metadata":{},"id":"n","address":"${address}"}]}`
+  await writer.put('/micro/registry/greeter/n', node('10.0.0.5:1'))
+  await writer.put('/micro-registry/greeter/n', node('10.0.0.6:1'))
+  const format = ['go-micro' as const, goMicroFormat({ namespace: '/micro-registry' })]
+  const { discovery } = await discover(registry, 'greeter', { format })
+  expect(addresses(discovery.instances)).toEqual(['10.0.0.5:1', '10.0.0.6:1'])
+})
+
+test('each format of a service has a table of its own, which all who ask for it share', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/services/shared/a', valueFor('shared', 'a'))
+  await writer.put('shared/b', '{"Op":0,"Addr":"10.0.0.6:8000","Metadata":null}')
+  const { discovery: json } = await discover(registry, 'shared')
+  const { discovery: grpc } = await discover(registry, 'shared', { format: 'grpc' })
+  const { discovery: again } = await discover(registry, 'shared', { format: 'grpc' })
+  expect([json, grpc, again].map(({ instances }) => addresses(instances))).toEqual([
+    ['10.0.0.5:8000'],
+    ['10.0.0.6:8000'],
+    ['10.0.0.6:8000'],
+  ])
+  expect(again.instances).toBe(grpc.instances)
+  expect(registry.status().watches.map(({ prefix }) => prefix)).toEqual(['/services/shared/', 'shared/'])
+  await grpc.close()
+  await again.close()
+  expect(registry.status().watches).toHaveLength(1)
+  expect(() => registry.discover('shared', { format: 'xml' as never })).toThrow(/one of json, plain, kratos/)
+})
+
+test('the names of all services, where their keys begin with nothing', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { format: 'grpc' })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('first/10.0.0.5:1', '{"Op":0,"Addr":"10.0.0.5:1","Metadata":null}')
+  await writer.put('zzz/10.0.0.5:1', '{"Op":0,"Addr":"10.0.0.5:1","Metadata":null}')
+  await writer.put('~/10.0.0.5:1', '{"Op":0,"Addr":"10.0.0.5:1","Metadata":null}')
+  const names = await registry.services()
+  expect(names).toEqual(expect.arrayContaining(['first', 'zzz']))
+  expect(names).not.toContain('~')
+})
+
+test('two formats under one prefix, as in the middle of a migration, are read without a warning', async t => {
+  const logger = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { logger })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/services/old/a', '10.0.0.4:8000')
+  await writer.put('/services/old/b', valueFor('old', 'b'))
+  const { discovery } = await discover(registry, 'old', { format: ['json', 'plain'] })
+  expect(addresses(discovery.instances)).toEqual(['10.0.0.5:8000', '10.0.0.4:8000'])
+  expect(logger.of('warn')).toEqual([])
+})

@@ -1,0 +1,184 @@
+import { grpcFormat } from '@etcd-register/core'
+import { describe, expect, it } from 'vitest'
+import { leases, revision, rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { anEtcd, aRegistry, eventsOf, orders, registered } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+const NAMES = ['json', 'kratos', 'go-zero', 'kitex', 'go-micro', 'skydns', 'traefik'] as const
+/** go-zero and gRPC would share their keys. */
+const ALL = [...NAMES, grpcFormat({ namespace: 'grpc' })]
+
+describe.concurrent('an instance in several formats at once', () => {
+  it('is written, changed, suspended and taken out as one', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ALL })
+    const other = await registered(registry, orders({ name: 'other' }))
+    const before = await rows(etcd, '')
+    const registration = await registered(registry, orders())
+    const ours = async () => {
+      const old = new Set(before.map(({ key }) => key))
+      return (await rows(etcd, '')).filter(({ key }) => !old.has(key))
+    }
+    const together = async (count: number) => {
+      const found = await ours()
+      expect(found).toHaveLength(count)
+      const { id } = registry.status().lease
+      for (const row of found) expect(row).toMatchObject({ lease: id, modRevision: found[0]!.modRevision })
+    }
+    expect(await ours()).toMatchObject(ALL.map(() => ({ version: 1 })))
+    await together(ALL.length)
+
+    await registration.update({ weight: 50 })
+    await together(ALL.length)
+    await registration.suspend()
+    await together(1)
+    expect((await ours())[0]).toMatchObject({
+      key: registration.instance.key,
+      modRevision: await revision(etcd),
+    })
+    await registration.resume()
+    await together(ALL.length)
+
+    await registration.deregister()
+    expect(await rows(etcd, '')).toEqual(before)
+    expect(await leases(etcd)).toHaveLength(1)
+    await other.deregister()
+    expect(await rows(etcd, '')).toEqual([])
+  })
+
+  it('leaves in two steps: it is announced where that can be said and gone elsewhere, then it is gone', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd, { format: ['json', 'grpc', 'kitex'] }))
+    const before = await revision(etcd)
+    await registration.deregister()
+    const announced = await etcd.etcdctl('get', '--prefix', '', `--rev=${before + 1}`, '--print-value-only')
+    expect(JSON.parse(announced)).toMatchObject({ id: '192.0.2.1:8000', status: 'leaving' })
+    expect(await revision(etcd)).toBe(before + 2)
+  })
+
+  it.for(NAMES)(
+    'the key of %s is back within a second if somebody deletes it, and the others are untouched',
+    async (format, test) => {
+      const etcd = await anEtcd(test)
+      const registration = await registered(aRegistry(test, etcd, { format: ALL }))
+      const alone = await registered(aRegistry(test, etcd, { format }), orders({ name: 'b', id: 'b' }))
+      const pattern = alone.instance.key
+      await alone.deregister()
+      const before = await rows(etcd, '')
+      const [root] = pattern.split(/b\b/)
+      const key = before.find(row => row.key.startsWith(root!) && row.key !== registration.instance.key)?.key
+      const deleted = format === 'json' ? registration.instance.key : key!
+      const events = eventsOf(registration)
+      const deletedAt = performance.now()
+      await etcd.etcdctl('del', deleted)
+      await until(() => events.includes('registered'))
+      expect(performance.now() - deletedAt).toBeLessThan(1000)
+      const after = await rows(etcd, '')
+      const plain = (found: typeof after) => found.map(({ key, value, lease }) => ({ key, value, lease }))
+      expect(plain(after)).toEqual(plain(before))
+      expect(events).toEqual(['lost key-deleted', 'registered'])
+    },
+  )
+
+  it('in conflict over one key it is out under all, until that is free', async test => {
+    const etcd = await anEtcd(test)
+    const older = await registered(aRegistry(test, etcd, { format: ['json', 'kratos', 'grpc'] }))
+    const events = eventsOf(older)
+    const newer = await registered(aRegistry(test, etcd, { format: 'grpc' }))
+    await until(async () => (await rows(etcd, '')).length === 1)
+    expect(await rows(etcd, '')).toMatchObject([{ key: newer.instance.key }])
+    expect(older.state).toBe('conflict')
+    await expect(older.update({ weight: 7 })).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect(await rows(etcd, '')).toHaveLength(1)
+
+    await newer.deregister()
+    await until(() => older.state === 'registered')
+    expect(await rows(etcd, '')).toHaveLength(3)
+    expect(events).toEqual(['conflict', 'registered'])
+  })
+
+  it('in conflict over two of three keys the third is not left behind', async test => {
+    const etcd = await anEtcd(test)
+    const older = await registered(aRegistry(test, etcd, { format: ['json', 'kratos', 'grpc'] }))
+    const newer = await registered(aRegistry(test, etcd, { format: ['json', 'grpc'] }))
+    await until(async () => (await rows(etcd, '')).length === 2)
+    expect(older.state).toBe('conflict')
+    await newer.deregister()
+    await until(async () => (await rows(etcd, '')).length === 3)
+  })
+
+  it('a key that holds the lease moves with it, and neither a key nor a watch of the old one stays', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ['json', 'go-zero'] })
+    const registration = await registered(registry)
+    const watchers = async () => (await etcd.metrics()).get('etcd_debugging_mvcc_watcher_total')
+    await until(async () => (await watchers()) === 2)
+    for (let losses = 1; losses <= 3; losses += 1) {
+      const { id } = registry.status().lease
+      await etcd.etcdctl('lease', 'revoke', id!)
+      await until(() => registration.state === 'registered' && registry.status().lease.losses === losses)
+      const lease = registry.status().lease.id!
+      expect((await rows(etcd, '')).map(({ key }) => key)).toEqual([
+        '/services/orders/192.0.2.1:8000',
+        `orders/${BigInt(`0x${lease}`)}`,
+      ])
+    }
+    await until(async () => (await watchers()) === 2)
+    expect(registry.status().registrations[0]!.keys).toHaveLength(2)
+  })
+
+  it('a second instance in a key of the lease is refused, and with a number as id it is not', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: 'go-zero' })
+    await registered(registry)
+    const second = registry.register(orders({ port: 8001 }))
+    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await second.deregister()
+    await registered(registry, orders({ port: 8001, id: '2' }))
+    expect(await rows(etcd, 'orders/')).toHaveLength(2)
+  })
+
+  it('that left and came again under the same lease stays', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ['json', 'go-zero'] })
+    await registered(registry, orders({ name: 'other' }))
+    await (await registered(registry)).deregister()
+    const events = eventsOf(await registered(registry))
+    const found = await rows(etcd, '')
+    expect(found).toHaveLength(4)
+    // Whatever watches their keys has seen that they are back.
+    await registry.discover('orders', { format: ['json', 'go-zero'] }).ready()
+    await registered(registry, orders({ name: 'third' }))
+    expect((await rows(etcd, '')).filter(({ key }) => !key.includes('third'))).toEqual(found)
+    expect(events).toEqual([])
+  })
+})
+
+describe.concurrent('what a format cannot carry', () => {
+  it('is warned of once, for all formats in one line', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ['json', 'kitex', 'go-zero'] })
+    const registration = await registered(registry, orders({ zone: 'eu', weight: 50, metadata: { a: 'b' } }))
+    const warning =
+      'format "kitex" cannot carry zone; format "go-zero" cannot carry zone, weight, metadata: who reads "orders" there will not see it'
+    expect(registry.warnings).toEqual([warning])
+    await registration.update({ zone: 'us', weight: 7 })
+    expect(registry.warnings).toEqual([warning])
+    await registration.update({ version: '2' })
+    expect(registry.warnings.slice(1)).toEqual([
+      'format "kitex" cannot carry version; format "go-zero" cannot carry version: who reads "orders" there will not see it',
+    ])
+  })
+
+  it('is no matter where nothing of it was given, or the format was told to carry it', async test => {
+    const etcd = await anEtcd(test)
+    const quiet = aRegistry(test, etcd, { format: ['json', 'grpc', 'skydns'] })
+    await registered(quiet)
+    const told = aRegistry(test, etcd, { format: grpcFormat({ metadata: true, namespace: 'told' }) })
+    await registered(told, orders({ zone: 'eu', weight: 5, version: '1', metadata: { a: 'b' } }))
+    expect([...quiet.warnings, ...told.warnings]).toEqual([])
+  })
+})
