@@ -1,7 +1,7 @@
 import { authority } from './address.ts'
 import { invalidOption } from './errors.ts'
 import { type Entry, MAX_VALUE_BYTES, type PlacedFormat } from './formats/index.ts'
-import { makeInstance } from './instance.ts'
+import { endpointAt, makeInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
 
@@ -92,7 +92,10 @@ export class Advertisement {
     const { name, port, protocol, idSuffix = '' } = this.#service
     const { id = authority(this.#host, port) + idSuffix } = this.#service
     const { status } = this
-    return makeInstance({ ...this.#details, id, name, host: this.#host, port, protocol, status }, '')
+    const host = this.#host
+    const further = this.#service.endpoints.map(endpoint => endpointAt(host, endpoint))
+    const endpoints = [`${protocol}://${authority(host, port)}`, ...further]
+    return makeInstance({ ...this.#details, id, name, host, port, protocol, endpoints, status }, '')
   }
 }
 

@@ -45,6 +45,11 @@ export function parseAuthority(value: string): Omit<Endpoint, 'protocol'> | unde
   return endpoint && { host: endpoint.host, port: endpoint.port }
 }
 
+/** With the host filled in where it has none, as in `grpc://:9000`. */
+export function endpointAt(host: string, endpoint: string): string {
+  return endpoint.replace(/:\/\/:(\d+)$/, (_, port: string) => `://${authority(host, Number(port))}`)
+}
+
 /** An instance before it is known under which key. */
 export type InstanceFields = Omit<ServiceInstance, 'key'>
 

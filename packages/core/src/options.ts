@@ -9,7 +9,7 @@ import {
   refuseSharedKeys,
   resolveFormats,
 } from './formats/index.ts'
-import { isName, isPort, isProtocol, isWeight } from './instance.ts'
+import { endpointAt, isName, isPort, isProtocol, isWeight, parseEndpoint } from './instance.ts'
 import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
 
@@ -37,6 +37,9 @@ export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
 const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,253}$/
 
+/** Besides the one of its own port; readers take 32. */
+const MOST_ENDPOINTS = 31
+
 const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
   'hosts',
   'auth',
@@ -54,6 +57,7 @@ const SERVICE_OPTIONS: readonly (keyof ServiceOptions)[] = [
   'host',
   'id',
   'protocol',
+  'endpoints',
   'version',
   'zone',
   'weight',
@@ -122,7 +126,7 @@ function resolveHosts(
 /** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. */
 export function resolveService(service: ServiceOptions): ResolvedService {
   checkNames('service options', service, SERVICE_OPTIONS)
-  const { name, port, host, id, protocol = 'http' } = service
+  const { name, port, host, id, protocol = 'http', endpoints = [] } = service
   validateName(name)
   if (!isPort(port)) throw invalidOption('port', 'a whole number from 1 to 65535', port)
   if (host !== undefined && !(typeof host === 'string' && isHost(host) && !isWildcard(host))) {
@@ -134,7 +138,17 @@ export function resolveService(service: ServiceOptions): ResolvedService {
   if (!isProtocol(protocol)) {
     throw invalidOption('protocol', 'a URL scheme such as "http"', protocol)
   }
-  return { name, port, host, id, protocol, ...resolveDetails(service) }
+  if (!Array.isArray(endpoints) || endpoints.length > MOST_ENDPOINTS || !endpoints.every(isFurtherEndpoint)) {
+    const rule = `up to ${MOST_ENDPOINTS} URLs such as "grpc://10.0.0.5:9000", or "grpc://:9000" for the same host`
+    throw invalidOption('endpoints', rule, endpoints)
+  }
+  return { name, port, host, id, protocol, endpoints: [...endpoints], ...resolveDetails(service) }
+}
+
+function isFurtherEndpoint(endpoint: unknown): boolean {
+  if (typeof endpoint !== 'string' || /[/?#]/.test(endpoint.replace('://', ''))) return false
+  const parsed = parseEndpoint(endpointAt('localhost', endpoint))
+  return parsed !== undefined && !isWildcard(parsed.host)
 }
 
 /** The part of a service that `update()` may change. */

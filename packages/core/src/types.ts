@@ -43,6 +43,8 @@ export interface ServiceOptions {
   id?: string
   /** URL scheme, default `http`. */
   protocol?: string
+  /** Where else it can be reached: `grpc://10.0.0.5:9000`, or `grpc://:9000` for a port of the same host. */
+  endpoints?: readonly string[]
   version?: string
   zone?: string
   /** Share of the traffic, a whole number from 0 (none) to 1000; default 100. */

@@ -176,6 +176,22 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ weight: -1 }, 'weight', /from 0/, '-1'],
     [{ weight: 0.5 }, 'weight', /a whole number/, '0.5'],
     [{ weight: '10' }, 'weight', /a whole number/, '"10"'],
+    ...[
+      ['grpc://:9000', 7],
+      ['10.0.0.5:9000'],
+      ['grpc://:0'],
+      ['grpc://a:1/path'],
+      ['grpc://0.0.0.0:1'],
+      ['grpc:// :1'],
+      ['grpc://:1', 'a:1'],
+      Array<string>(32).fill('grpc://:1'),
+    ].map((endpoints): [object, string, RegExp, string] => [
+      { endpoints },
+      'endpoints',
+      /up to 31 URLs/,
+      `[${endpoints.map(endpoint => JSON.stringify(endpoint)).join(', ')}]`,
+    ]),
+    [{ endpoints: 'grpc://:1' }, 'endpoints', /up to 31 URLs/, '"grpc://:1"'],
     [{ metadata: 'a=b' }, 'metadata', /an object of strings/, '"a=b"'],
     [{ metadata: ['a'] }, 'metadata', /an object of strings/, '["a"]'],
     [{ metadata: { since: 7 } }, 'metadata.since', /a string/, '7'],
@@ -311,7 +327,7 @@ test('an option that is undefined counts as not given', () => {
   expect(resolve(absent)).toEqual(resolve({}))
   expect(resolve(absent)).toMatchObject({ ttl: 10, requestTimeout: 3000 })
   expect(resolve(absent).formats).toMatchObject([{ format: { name: 'json' }, namespace: '/services' }])
-  const fields = ['host', 'id', 'protocol', 'version', 'zone', 'weight', 'metadata']
+  const fields = ['host', 'id', 'protocol', 'endpoints', 'version', 'zone', 'weight', 'metadata']
   expect(service(Object.fromEntries(fields.map(name => [name, undefined])))).toEqual(service())
   expect(service()).toEqual({
     name: 'orders',
@@ -319,6 +335,7 @@ test('an option that is undefined counts as not given', () => {
     host: undefined,
     id: undefined,
     protocol: 'http',
+    endpoints: [],
     version: '',
     zone: '',
     weight: 100,

@@ -173,6 +173,23 @@ describe.concurrent('what a format cannot carry', () => {
     ])
   })
 
+  it('such as a second endpoint, which is at the host that was found', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ['kratos', 'grpc'] })
+    const endpoints = ['grpc://:9000', 'udp://[fd00::5]:53']
+    const { instance } = await registered(registry, orders({ endpoints }))
+    const expected = ['http://192.0.2.1:8000', 'grpc://192.0.2.1:9000', 'udp://[fd00::5]:53']
+    expect(instance.endpoints).toEqual(expected)
+    expect(registry.warnings).toEqual([
+      'format "grpc" cannot carry endpoints: who reads "orders" there will not see it',
+    ])
+    const [row] = await rows(etcd, instance.key)
+    expect(JSON.parse(row!.value)).toMatchObject({ endpoints: expected })
+    const discovery = registry.discover('orders')
+    await discovery.ready()
+    expect(discovery.instances).toEqual([instance])
+  })
+
   it('is no matter where nothing of it was given, or the format was told to carry it', async test => {
     const etcd = await anEtcd(test)
     const quiet = aRegistry(test, etcd, { format: ['json', 'grpc', 'skydns'] })
