@@ -14,14 +14,15 @@ const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, 
 const examplesOf = (file: string) => examplesIn(readFileSync(`${root}/${file}`, 'utf8'), file)
 
 const readmes = readdirSync(`${root}/packages`).map(name => `packages/${name}/README.md`)
-const examples = ['README.md', ...readmes].flatMap(examplesOf)
+const documents = ['README.md', 'docs/interop.md', ...readmes]
+const examples = documents.flatMap(examplesOf)
 
 /** From a folder that sees all packages and express. */
 const home = `${root}/packages/express`
 
-test('every README has examples', () => {
+test('every document for users has examples', () => {
   const files = new Set(examples.map(({ at }) => at.replace(/:\d+$/, '')))
-  expect([...files]).toEqual(['README.md', ...readmes])
+  expect([...files]).toEqual(documents)
 })
 
 test('every example compiles, with the types that are published', { timeout: 60_000 }, () => {

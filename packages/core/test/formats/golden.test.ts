@@ -42,8 +42,23 @@ test('every format has a golden file', () => {
   expect(files.sort()).toEqual(Object.keys(FORMATS).sort())
 })
 
+const goldenOf = (name: string) => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Golden
+
+test('docs/interop.md shows keys and values as the golden files have them', () => {
+  const text = readFileSync(new URL('../../../../docs/interop.md', import.meta.url), 'utf8')
+  const shown = [...text.matchAll(/^```console\n\$[^\n]*\n(.*?)^```$/gms)].flatMap(([, lines]) =>
+    [...lines!.matchAll(/^(.+)\n(.+)\n/gm)].map(([, key, value]) => `${key} ${value}`),
+  )
+  const golden = Object.keys(FORMATS).flatMap(name => {
+    const { write, read } = goldenOf(name)
+    return [...write.flatMap(({ entries }) => entries), ...read].map(({ key, value }) => `${key} ${value}`)
+  })
+  expect(shown.length).toBeGreaterThanOrEqual(Object.keys(FORMATS).length - 1)
+  expect(shown.filter(line => !golden.includes(line))).toEqual([])
+})
+
 describe.each(Object.keys(FORMATS))('%s', name => {
-  const golden = JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Golden
+  const golden = goldenOf(name)
 
   describe('writes', () => {
     test.each(golden.write)('$title', ({ instance, leaseId = '7', entries, ...where }) => {
