@@ -68,26 +68,6 @@ export class Advertisement {
     return entries
   }
 
-  /** What it says of itself that some of its formats cannot carry, by the name of the format. */
-  lost(): Map<string, string[]> {
-    const { version, zone, weight, metadata, endpoints } = this.#fields()
-    const said = {
-      version: version !== '',
-      zone: zone !== '',
-      weight: weight !== 100 && weight !== 0,
-      metadata: Object.keys(metadata).length > 0,
-      endpoints: endpoints.length > 1,
-    }
-    const losses = new Map<string, string[]>()
-    for (const { format } of this.#formats) {
-      const names = (Object.keys(said) as (keyof typeof said)[]).filter(
-        name => said[name] && !format.capabilities[name],
-      )
-      if (names.length > 0) losses.set(format.name, names)
-    }
-    return losses
-  }
-
   #fields(): ServiceInstance {
     const { name, port, protocol, idSuffix = '' } = this.#service
     const { id = authority(this.#host, port) + idSuffix } = this.#service

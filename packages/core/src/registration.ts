@@ -4,14 +4,13 @@ import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { EtcdRegisterError } from './errors.ts'
-import { AWAY, type Connection } from './etcd/connection.ts'
+import { AWAY } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
-import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
 import type { PlacedFormat } from './formats/index.ts'
-import { KeyGuard, type KeyObserver, type KeyWatcher } from './key-guard.ts'
-import { etcdctlId, type Lease, type LeaseKeeper, type LeaseUser } from './lease.ts'
+import { InstanceKeys, type InstanceKeysDeps } from './instance-keys.ts'
+import { etcdctlId, type Lease, type LeaseUser } from './lease.ts'
+import { Losses } from './losses.ts'
 import { type Details, milliseconds, type ResolvedService } from './options.ts'
-import type { RetiredKeys } from './retired-keys.ts'
 import type {
   Logger,
   LossReason,
@@ -32,18 +31,13 @@ const TRANSITIONS: Readonly<Record<RegistrationState, readonly RegistrationState
   closed: [],
 }
 
-export interface RegistrationDeps {
-  connection: Connection
-  lease: LeaseKeeper
+export interface RegistrationDeps extends InstanceKeysDeps {
   clock: Clock
   logger: Logger
   formats: readonly PlacedFormat[]
-  /** Follows a key; how, the write side does not know. */
-  watchKey: KeyWatcher
   address(): Promise<Address>
   /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
   claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
-  retired: RetiredKeys
   closed(registration: ServiceRegistration): void
 }
 
@@ -56,17 +50,10 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   readonly #deps: RegistrationDeps
   readonly #closing = new AbortController()
   readonly #waiters = new Waiters()
-  readonly #guards = new Map<string, KeyGuard>()
-  /** Every key that we may have written, and how it stands. */
-  readonly #known = new Map<string, Known>()
+  readonly #keys: InstanceKeys
+  readonly #losses: Losses
   readonly #told = new Set<string>()
-  /** What was seen of our keys while a write was under way; its answer says what of it is news. */
-  readonly #unseen: (() => void)[] = []
-  /** What it was warned of that a format cannot carry. */
-  readonly #lost = new Set<string>()
   readonly #worker: Promise<void>
-  /** The one that was last written under, or tried to. */
-  #lease: string | undefined
   #rule: AddressRule | undefined
   #state: RegistrationState = 'registering'
   #since: Date
@@ -75,7 +62,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #wanted = 1
   #written = 0
   #dirty = true
-  #writing = false
   #look: () => void = () => {}
   #leaving: Promise<void> | undefined
   #retired: Promise<void> | undefined
@@ -86,7 +72,13 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#deps = deps
     this.#advertised = new Advertisement(service, provisionalHost, deps.formats)
     this.#since = deps.clock.date()
-    this.#warnOfLost()
+    this.#keys = new InstanceKeys(deps, {
+      unclear: () => this.#lookAgain(),
+      taken: key => this.#yield(key),
+      changed: found => this.#repair(found),
+    })
+    this.#losses = new Losses(deps.formats, deps.logger)
+    this.#losses.check(this.instance)
     deps.lease.acquire(this)
     this.#worker = this.#run()
   }
@@ -109,7 +101,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   async update(patch: Partial<Details>): Promise<void> {
     this.#advertised.update(patch)
-    this.#warnOfLost()
+    this.#losses.check(this.instance)
     await this.#published()
   }
 
@@ -139,7 +131,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return {
       name,
       id,
-      keys: [...this.#known.keys()],
+      keys: this.#keys.names,
       state: this.#state,
       since: this.#since.toISOString(),
       address: this.#rule,
@@ -205,7 +197,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
           })
         }
         if (signal.aborted) return
-        await this.#write(lease.current!)
+        const held = lease.current!
+        await this.#keys.during(() => this.#publish(held))
         attempt = 0
       } catch (error) {
         if (signal.aborted) return
@@ -237,64 +230,20 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#deps.logger.warn({ host, service: this.instance.name }, text)
   }
 
-  /** In one line, once for each thing. */
-  #warnOfLost(): void {
-    const lines: string[] = []
-    for (const [format, names] of this.#advertised.lost()) {
-      const news = names.filter(name => !this.#lost.has(`${format} ${name}`))
-      for (const name of news) this.#lost.add(`${format} ${name}`)
-      if (news.length > 0) lines.push(`format "${format}" cannot carry ${news.join(', ')}`)
-    }
-    if (lines.length === 0) return
-    const { name } = this.instance
-    this.#deps.logger.warn(
-      { service: name },
-      `${lines.join('; ')}: who reads "${name}" there will not see it`,
-    )
-  }
-
-  async #write(held: Lease): Promise<void> {
-    this.#writing = true
-    try {
-      await this.#publish(held)
-    } finally {
-      this.#writing = false
-      for (const look of this.#unseen.splice(0)) look()
-    }
-  }
-
-  /** In one transaction: everything that is wanted, nothing that is not, and only over what is ours. */
+  /** Everything that is wanted, and nothing that is not. */
   async #publish({ id }: Lease): Promise<void> {
-    const { connection, lease, retired } = this.#deps
+    const { lease } = this.#deps
     const version = this.#wanted
     const { status } = this.#advertised
-    const puts = this.#advertised.entries(id)
-    const deletes = [...this.#known.keys()].filter(key => !puts.some(put => put.key === key))
-    const past = this.#underPast(id, puts)
-    for (const { key } of puts) {
-      if (this.#known.has(key)) continue
-      this.#known.set(key, ABSENT)
-      retired.release(key)
-    }
     this.#dirty = false
     try {
-      const mayTake = (found: KeyValue) => this.#isOurs(found) || this.#takesOver(found)
-      const result = await writeOwned(connection, {
-        puts,
-        deletes,
-        lease: id,
-        known: this.#known,
-        mayTake,
-      })
-      if ('refused' in result) {
-        this.#yield(result.refused)
-        return await this.#withdraw()
-      }
-      const { revision } = result
-      for (const { key } of puts) this.#guard(key, { revision, present: true })
-      for (const key of deletes) {
-        this.#known.delete(key)
-        if (!past.has(key)) this.#guard(key, { revision, present: false })
+      const conflict = await this.#keys.write(this.#advertised.entries(id), id, found =>
+        this.#takesOver(found),
+      )
+      if (conflict !== undefined) {
+        this.#yield(conflict.taken)
+        // In conflict over one key, we are out under all.
+        return await this.#keys.withdraw()
       }
     } catch (error) {
       if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') throw error
@@ -309,41 +258,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#waiters.wake()
   }
 
-  /** In conflict over one key, we are out under all. */
-  async #withdraw(): Promise<void> {
-    const known = this.#known
-    const mayTake = ({ lease }: KeyValue) => this.#deps.lease.owns(lease)
-    for (;;) {
-      const deletes = [...known.keys()].filter(key => known.get(key) !== ABSENT)
-      if (deletes.length === 0) return
-      const result = await writeOwned(this.#deps.connection, {
-        puts: [],
-        deletes,
-        lease: '0',
-        known,
-        mayTake,
-      })
-      if (!('refused' in result)) return
-      known.set(result.refused.key, ABSENT)
-    }
-  }
-
-  /** With a new lease, the keys of the one before: they need no guard, since a late write goes with that lease. */
-  #underPast(lease: string, puts: readonly { key: string }[]): ReadonlySet<string> {
-    if (this.#lease === lease) return new Set()
-    this.#lease = lease
-    for (const [key, guard] of this.#guards) {
-      if (puts.some(put => put.key === key)) continue
-      guard.close()
-      this.#guards.delete(key)
-    }
-    return new Set(this.#known.keys())
-  }
-
-  #isOurs({ lease }: KeyValue): boolean {
-    return lease === '0' || this.#deps.lease.owns(lease)
-  }
-
   /** The newer process wins; at its first registration, and only then, a process is the newer one. */
   #takesOver({ key, lease }: KeyValue): boolean {
     if (this.#written > 0 || this.#state === 'conflict') return false
@@ -354,38 +268,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return true
   }
 
-  /** From our own write on, whatever becomes of the key is seen. */
-  #guard(key: string, seen: { revision: number; present: boolean }): void {
-    if (this.#guards.has(key) || this.#closing.signal.aborted) return
-    const observe: KeyObserver = (found, revision) => this.#observe(key, found, revision)
-    this.#guards.set(key, new KeyGuard(this.#deps.watchKey, key, seen, observe))
-  }
-
-  #observe(key: string, found: KeyValue | undefined, revision: number | undefined): void {
-    if (this.#closing.signal.aborted) return
-    if (this.#writing) {
-      this.#unseen.push(() => this.#observe(key, found, revision))
-      return
-    }
-    // Whether we wrote before or after the store went back, only a write can tell.
-    if (revision === undefined) {
-      this.#lookAgain()
-      return
-    }
-    const known = this.#known.get(key)
-    if (known === undefined) {
-      // Not wanted: what is there of ours is a write that came late.
-      if (found === undefined || !this.#deps.lease.owns(found.lease)) return
-      this.#known.set(key, knownOf(found))
-      this.#lookAgain()
-      return
-    }
-    if (revision <= known.revision) return
-    if (found !== undefined && !this.#isOurs(found)) {
-      this.#yield(found)
-      return
-    }
-    this.#known.set(key, knownOf(found))
+  #repair(found: KeyValue | undefined): void {
     if (found !== undefined && this.#isWanted(found)) return
     this.#lose(found === undefined ? 'key-deleted' : 'key-overwritten')
   }
@@ -402,10 +285,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#lookAgain()
   }
 
-  #yield({ key, revision }: KeyValue): void {
-    // Not as it is: by that we could overwrite and delete it.
-    this.#known.set(key, ABSENT)
-    this.#guard(key, { revision, present: true })
+  #yield(key: string): void {
     if (!this.#transit('conflict')) return
     this.#deps.logger.warn(
       { key },
@@ -423,7 +303,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const expired = new Promise<void>(resolve => timedOut.signal.addEventListener('abort', () => resolve()))
     const wasUp = this.#state === 'registered'
     this.#closing.abort()
-    for (const guard of this.#guards.values()) guard.close()
+    this.#keys.close()
     this.#retired = this.#worker.then(() => this.#retire(wasUp))
     await Promise.race([this.#retired, expired])
     // With the last user the lease goes, and with it whatever etcd still has of ours.
@@ -437,21 +317,13 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   /** Announces, then deletes. */
   async #retire(announce: boolean): Promise<void> {
-    const { connection, lease } = this.#deps
-    const current = lease.current
-    if (announce && current !== undefined && this.#known.size > 0) {
+    const { current } = this.#deps.lease
+    if (announce && current !== undefined && this.#keys.names.length > 0) {
       this.#advertised.status = 'leaving'
       const puts = this.#advertised.entries(current.id)
-      const mine = {
-        lease: current.id,
-        known: this.#known,
-        mayTake: (found: KeyValue) => found.lease === current.id,
-      }
-      const deletes = [...this.#known.keys()].filter(key => !puts.some(put => put.key === key))
-      if (puts.length > 0) await writeOwned(connection, { ...mine, puts, deletes }).catch(() => {})
+      if (puts.length > 0) await this.#keys.announce(puts, current.id).catch(() => {})
     }
-    for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
-    await this.#deps.retired.remove(this.#known)
+    await this.#keys.remove()
   }
 
   #transit(state: RegistrationState, reason?: LossReason): boolean {

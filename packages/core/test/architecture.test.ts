@@ -37,7 +37,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
   ],
   options: ['options'],
   read: ['watch', 'table-change', 'merged-instances', 'instance-table', 'discovery'],
-  write: ['lease', 'advertisement', 'registration', 'key-guard', 'retired-keys'],
+  write: ['lease', 'advertisement', 'losses', 'key-guard', 'retired-keys', 'instance-keys', 'registration'],
   registry: ['registry'],
   server: ['server', 'connections', 'shutdown', 'listening', 'service-host', 'service-name'],
   index: ['index'],

@@ -1,0 +1,37 @@
+import type { PlacedFormat } from './formats/index.ts'
+import type { Logger, ServiceInstance } from './types.ts'
+
+/** What an instance says of itself that a format may not be able to carry. Of a weight of 0 the missing key speaks. */
+const SAID = {
+  version: ({ version }: ServiceInstance) => version !== '',
+  zone: ({ zone }: ServiceInstance) => zone !== '',
+  weight: ({ weight }: ServiceInstance) => weight !== 100 && weight !== 0,
+  metadata: ({ metadata }: ServiceInstance) => Object.keys(metadata).length > 0,
+  endpoints: ({ endpoints }: ServiceInstance) => endpoints.length > 1,
+}
+
+/** Warns of what is lost in some of the formats: in one line, and once of each thing. */
+export class Losses {
+  readonly #formats: readonly PlacedFormat[]
+  readonly #logger: Logger
+  readonly #told = new Set<string>()
+
+  constructor(formats: readonly PlacedFormat[], logger: Logger) {
+    this.#formats = formats
+    this.#logger = logger
+  }
+
+  check(instance: ServiceInstance): void {
+    const lines: string[] = []
+    for (const { format } of this.#formats) {
+      const lost = (Object.keys(SAID) as (keyof typeof SAID)[])
+        .filter(field => SAID[field](instance) && !format.capabilities[field])
+        .filter(field => !this.#told.has(`${format.name} ${field}`))
+      for (const field of lost) this.#told.add(`${format.name} ${field}`)
+      if (lost.length > 0) lines.push(`format "${format.name}" cannot carry ${lost.join(', ')}`)
+    }
+    if (lines.length === 0) return
+    const { name } = instance
+    this.#logger.warn({ service: name }, `${lines.join('; ')}: who reads "${name}" there will not see it`)
+  }
+}
