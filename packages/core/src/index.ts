@@ -14,7 +14,7 @@ export type {
   KeyRange,
   RawEntry,
 } from './formats/index.ts'
-export { jsonFormat } from './formats/json.ts'
+export { type JsonOptions, jsonFormat } from './formats/json.ts'
 export { type KitexOptions, kitexFormat } from './formats/kitex.ts'
 export { type KratosOptions, kratosFormat } from './formats/kratos.ts'
 export { type PlainOptions, plainFormat } from './formats/plain.ts'

@@ -66,6 +66,7 @@ test('the types that the package exports', () => {
       "GrpcOptions",
       "InstanceFields",
       "InstanceFormat",
+      "JsonOptions",
       "KeyRange",
       "KitexOptions",
       "KratosOptions",

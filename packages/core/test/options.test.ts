@@ -1,7 +1,18 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createRegistry, type EtcdRegisterError, plainFormat } from '@etcd-register/core'
+import {
+  createRegistry,
+  type EtcdRegisterError,
+  goZeroFormat,
+  grpcFormat,
+  jsonFormat,
+  kitexFormat,
+  kratosFormat,
+  plainFormat,
+  type RegistryOptions,
+  skydnsFormat,
+} from '@etcd-register/core'
 import { type CertificateAuthority, createCertificateAuthority } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { resolveOptions, resolvePatch, resolveService } from '../src/options.ts'
@@ -319,6 +330,29 @@ test.each([
   ['', ''],
 ])('the namespace %j is %j', (namespace, expected) => {
   expect(resolve({ namespace }).formats[0]!.namespace).toBe(expected)
+})
+
+test('the namespace of a format: its own, else the one that was given, else what its registry has', () => {
+  const placed = (options: RegistryOptions) => resolve(options).formats.map(({ namespace }) => namespace)
+  const format: RegistryOptions['format'] = ['json', 'kratos', goZeroFormat({ namespace: 'zero/' }), 'skydns']
+  expect(placed({ format })).toEqual(['/services', '/microservices', 'zero', '/skydns'])
+  expect(placed({ format: 'kratos', namespace: '/prod' })).toEqual(['/prod'])
+  expect(placed({ format: 'kratos', namespace: '' })).toEqual([''])
+  expect(placed({ format: kratosFormat({ namespace: '/a' }), namespace: '/b' })).toEqual(['/a'])
+  const apart = ['json' as const, jsonFormat({ namespace: '/next' }), plainFormat({ namespace: '/old' })]
+  expect(placed({ format: apart, namespace: '/now' })).toEqual(['/now', '/next', '/old'])
+})
+
+test.each<[() => unknown, string, RegExp, string]>([
+  [() => kratosFormat({ namespace: '/a//b' }), 'namespace', /without control characters/, '"/a//b"'],
+  [() => goZeroFormat({ protocol: 'GRPC' }), 'protocol', /a URL scheme/, '"GRPC"'],
+  [() => kitexFormat({ protocol: '' }), 'protocol', /a URL scheme/, '""'],
+  [() => grpcFormat({ protocol: 'a b' }), 'protocol', /a URL scheme/, '"a b"'],
+  [() => skydnsFormat({ domain: 'a..b' }), 'domain', /a zone/, '"a..b"'],
+  [() => skydnsFormat({ ttl: 0 }), 'ttl', /from 1 to 86400/, '0'],
+  [() => skydnsFormat({ priority: 70_000 }), 'priority', /from 1 to 65535/, '70000'],
+])('an option of a format that breaks its rule is refused: %s', (run, option, rule, shown) => {
+  expectRefused(run, option, rule, shown)
 })
 
 test('an option that is undefined counts as not given', () => {

@@ -17,7 +17,12 @@ export function ownNamespace(
   option: string | undefined,
   byDefault: string,
 ): NonNullable<InstanceFormat['namespace']> {
-  return option === undefined ? { default: byDefault } : { fixed: resolveNamespace(option) }
+  return fixedNamespace(option).namespace ?? { default: byDefault }
+}
+
+/** Of a format that has the registry's, unless its option says another. Throws `ERR_INVALID_OPTION`. */
+export function fixedNamespace(option: string | undefined): Pick<InstanceFormat, 'namespace'> {
+  return option === undefined ? {} : { namespace: { fixed: resolveNamespace(option) } }
 }
 
 /** Throws `ERR_INVALID_OPTION`. */

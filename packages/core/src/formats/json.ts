@@ -1,18 +1,25 @@
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
+import { fixedNamespace } from './format-options.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, slashed } from './keys-by-name.ts'
 import { kratosWeight } from './kratos.ts'
 
 const VERSION = 1
 
+export interface JsonOptions {
+  /** Default: that of the registry. */
+  namespace?: string
+}
+
 /**
  * Our own: `<namespace>/<name>/<id>`, the value a superset of what Kratos writes, so that its readers understand it.
  * Reads Kratos' values too: there the weight is in `metadata.weight`.
  */
-export function jsonFormat(): InstanceFormat {
+export function jsonFormat({ namespace: own }: JsonOptions = {}): InstanceFormat {
   return {
     name: 'json',
+    ...fixedNamespace(own),
     capabilities: {
       read: true,
       status: true,

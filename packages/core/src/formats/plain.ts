@@ -2,17 +2,21 @@ import { authority } from '../address.ts'
 import { isName } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
+import { fixedNamespace } from './format-options.ts'
 import { restOf, slashed } from './keys-by-name.ts'
 
 export interface PlainOptions {
+  /** Default: that of the registry. */
+  namespace?: string
   /** Write the one key `<namespace>/<name>` instead of `<namespace>/<name>/<id>`; then there is one instance. */
   singleKey?: boolean
 }
 
 /** The bare `host:port` under `<namespace>/<name>/<id>`, or under `<namespace>/<name>`; reads both. */
-export function plainFormat({ singleKey = false }: PlainOptions = {}): InstanceFormat {
+export function plainFormat({ namespace: own, singleKey = false }: PlainOptions = {}): InstanceFormat {
   return {
     name: 'plain',
+    ...fixedNamespace(own),
     capabilities: {
       read: true,
       status: false,
