@@ -34,7 +34,12 @@ export function skydnsFormat({
     encode({ id, name, host, port, weight }, { namespace }) {
       // DNS has no weight of 0 that gets nothing.
       if (weight === 0) return []
-      const path = `${label(id)}.${name}.${domain}`.toLowerCase().split('.').reverse().join('/')
+      const path = `${label(id)}.${name}.${domain}`
+        .toLowerCase()
+        .split('.')
+        .filter(part => part !== '')
+        .reverse()
+        .join('/')
       const value = JSON.stringify({ host, port, priority, weight, ttl })
       return [{ key: `${namespace}/${path}`, value }]
     },
