@@ -9,10 +9,15 @@ import { delimiter, dirname, join } from 'node:path'
 const required = ['22', '24', '22.2.0']
 const tried = ['26'] // too new to be on every registry and to run on every machine
 
-// Of frameworks the newest major; the older ones have run on Node 20. 22.2 is the last version that does not tell of
-// servers that listen.
-const newest = ['core', 'testing', 'express', 'koa', 'nest12']
-const projects = { 22: newest, 24: newest, 26: newest, '22.2.0': ['express'] }
+// Node 20 runs everything. The current LTS runs the newest major of each framework, its neighbours one framework; 22.2 is
+// the last version that does not tell of servers that listen.
+const neighbour = ['core', 'testing', 'express']
+const projects = {
+  22: neighbour,
+  24: ['core', 'testing', 'express', 'koa', 'nest12'],
+  26: neighbour,
+  '22.2.0': ['express'],
+}
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'etcd-register', 'node')
 const packageName = `node-${process.platform}-${process.arch}`
