@@ -5,6 +5,8 @@ export {
   type ClientTls,
   createCertificateAuthority,
 } from './certificates.ts'
+export { type EmbeddedEtcd, type EmbeddedEtcdOptions, startEtcd } from './embedded-etcd.ts'
+export type { Etcd } from './etcd.ts'
 export { type EtcdBinaryOptions, startEtcdBinary } from './etcd-binary.ts'
 export { type EtcdCluster, type EtcdClusterOptions, startEtcdCluster } from './etcd-cluster.ts'
 export type { EtcdMember } from './etcd-member.ts'

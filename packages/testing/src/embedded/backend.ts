@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock } from './clock.ts'
+import { Kv } from './kv.ts'
+import { Leases } from './leases.ts'
+import { Store } from './store.ts'
+import { WatchHub } from './watch-hub.ts'
+import type { ResponseHeader } from './wire.ts'
+
+/** What all services work on. */
+export interface Backend {
+  readonly clock: Clock
+  readonly store: Store
+  readonly leases: Leases
+  readonly hub: WatchHub
+  readonly kv: Kv
+  readonly memberId: string
+  header(): ResponseHeader
+}
+
+/** An empty store. With a former one, it takes the place of that one in the same cluster. */
+export function createBackend(clock: Clock, former?: Backend): Backend {
+  const store: Store = new Store(changes => {
+    leases.follow(changes)
+    hub.publish()
+  })
+  const leases = new Leases(clock, store)
+  const hub = new WatchHub(store)
+  const { cluster_id, member_id } = former?.header() ?? { cluster_id: anId(), member_id: anId() }
+  return {
+    clock,
+    store,
+    leases,
+    hub,
+    kv: new Kv(store, leases),
+    memberId: member_id,
+    header: () => ({ cluster_id, member_id, revision: store.revision, raft_term: 2 }),
+  }
+}
+
+const anId = () => String(randomBytes(8).readBigUInt64BE())

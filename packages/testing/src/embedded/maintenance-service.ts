@@ -1,0 +1,29 @@
+import type { Backend } from './backend.ts'
+import { type Service, service } from './rpc.ts'
+import type { Traffic } from './traffic.ts'
+
+/** The version of etcd whose behaviour this one has. */
+const VERSION = '3.4.23'
+
+export function maintenanceService(backend: () => Backend, traffic: Traffic): Service {
+  const header = () => backend().header()
+  return service('Maintenance', traffic, {
+    Status() {
+      const { memberId, store } = backend()
+      const { raft_term: raftTerm } = header()
+      const index = store.revision
+      return {
+        header: header(),
+        version: VERSION,
+        dbSize: 20_480,
+        dbSizeInUse: 20_480,
+        leader: memberId,
+        raftIndex: index,
+        raftAppliedIndex: index,
+        raftTerm,
+      }
+    },
+    Alarm: () => ({ header: header() }),
+    Defragment: () => ({ header: header() }),
+  })
+}

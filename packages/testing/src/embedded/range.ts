@@ -1,0 +1,68 @@
+import { keyRange } from './key-range.ts'
+import type { Reader, Store } from './store.ts'
+import { counter, type KeyValue, type RangeRequest } from './wire.ts'
+
+const NONE = 0
+const DESCEND = 2
+
+const KEY = 0
+
+const EMPTY = Buffer.alloc(0)
+
+const order: readonly ((a: KeyValue, b: KeyValue) => number)[] = [
+  (a, b) => Buffer.compare(a.key, b.key),
+  (a, b) => a.version - b.version,
+  (a, b) => a.create_revision - b.create_revision,
+  (a, b) => a.mod_revision - b.mod_revision,
+  (a, b) => Buffer.compare(a.value, b.value),
+]
+
+export interface RangeResult {
+  kvs: KeyValue[]
+  more: boolean
+  count: number
+}
+
+/** Refuses a revision that cannot be read. */
+export function checkRange(store: Store, request: RangeRequest): void {
+  store.checkReadable(counter(request.revision))
+}
+
+/** What a range request finds; `count` is of the whole range, whatever limits and filters leave of it. */
+export function readRange(reader: Reader, request: RangeRequest): RangeResult {
+  const revision = counter(request.revision)
+  const found = reader.list(keyRange(request), revision > 0 ? revision : undefined)
+  const count = found.length
+  if (request.count_only) return { kvs: [], more: false, count }
+  const limit = counter(request.limit)
+  const filters = filtersOf(request)
+  const { sort_order = NONE, sort_target = KEY } = request
+  const sorted = sort_order !== NONE
+  let kvs = found
+  // etcd reads on to the end of the range only where it knows that it has to
+  if (limit > 0 && !sorted && filters.length === 0) kvs = kvs.slice(0, limit + 1)
+  if (filters.length > 0) kvs = kvs.filter(kv => filters.every(keeps => keeps(kv)))
+  if (sorted || sort_target !== KEY) {
+    const compare = order[sort_target]
+    if (compare !== undefined) {
+      kvs = kvs.toSorted(sort_order === DESCEND ? (a, b) => compare(b, a) : compare)
+    }
+  }
+  const more = limit > 0 && kvs.length > limit
+  if (more) kvs = kvs.slice(0, limit)
+  if (request.keys_only) kvs = kvs.map(kv => ({ ...kv, value: EMPTY }))
+  return { kvs, more, count }
+}
+
+function filtersOf(request: RangeRequest): ((kv: KeyValue) => boolean)[] {
+  const filters: ((kv: KeyValue) => boolean)[] = []
+  const minMod = counter(request.min_mod_revision)
+  const maxMod = counter(request.max_mod_revision)
+  const minCreate = counter(request.min_create_revision)
+  const maxCreate = counter(request.max_create_revision)
+  if (minMod !== 0) filters.push(kv => kv.mod_revision >= minMod)
+  if (maxMod !== 0) filters.push(kv => kv.mod_revision <= maxMod)
+  if (minCreate !== 0) filters.push(kv => kv.create_revision >= minCreate)
+  if (maxCreate !== 0) filters.push(kv => kv.create_revision <= maxCreate)
+  return filters
+}

@@ -1,0 +1,53 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { Backend } from './backend.ts'
+import { clusterService } from './cluster-service.ts'
+import { kvService } from './kv-service.ts'
+import { leaseService } from './lease-service.ts'
+import { createListener, type Listener } from './listener.ts'
+import { maintenanceService } from './maintenance-service.ts'
+import type { Traffic } from './traffic.ts'
+import { watchService } from './watch-service.ts'
+
+/** As in etcd: 1.5 MiB for a request, and some more for what is around it. */
+const MAX_MESSAGE = 2 * 1024 * 1024
+
+export interface EtcdServer {
+  readonly endpoint: string
+  readonly port: number
+  readonly listener: Listener
+  stop(): Promise<void>
+}
+
+export interface ServerPlan {
+  readonly host: string
+  /** 0: a free one. */
+  readonly port: number
+  readonly traffic: Traffic
+  readonly backend: () => Backend
+}
+
+export async function startServer({ host, port: wanted, traffic, backend }: ServerPlan): Promise<EtcdServer> {
+  const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE })
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const listener = createListener(host, socket => injector.injectConnection(socket))
+  const port = await listener.listen(wanted)
+  const endpoint = `http://${host}:${port}`
+  for (const { definition, implementation } of [
+    kvService(backend, traffic),
+    watchService(backend, traffic),
+    leaseService(backend, traffic),
+    clusterService(backend, traffic, endpoint),
+    maintenanceService(backend, traffic),
+  ]) {
+    server.addService(definition, implementation)
+  }
+  return {
+    endpoint,
+    port,
+    listener,
+    async stop() {
+      await listener.close()
+      server.forceShutdown()
+    },
+  }
+}

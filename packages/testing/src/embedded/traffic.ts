@@ -1,0 +1,41 @@
+import { status as grpcStatus } from '@grpc/grpc-js'
+import { EtcdError } from './errors.ts'
+
+/** Counts calls by the name of their RPC, and lets a test make some of them fail. */
+export class Traffic {
+  readonly #counts = new Map<string, number>()
+  readonly #open = new Map<string, number>()
+  readonly #faults = new Map<string, EtcdError[]>()
+
+  /** To call when a call comes in; throws the failure that waits for it. */
+  arrive(rpc: string): void {
+    this.#counts.set(rpc, (this.#counts.get(rpc) ?? 0) + 1)
+    const fault = this.#faults.get(rpc)?.shift()
+    if (fault !== undefined) throw fault
+  }
+
+  /** A stream that was opened; returns what to call when it has ended. */
+  open(rpc: string): () => void {
+    const add = (more: number) => this.#open.set(rpc, this.openStreams(rpc) + more)
+    add(1)
+    let end = () => {
+      end = () => {}
+      add(-1)
+    }
+    return () => end()
+  }
+
+  openStreams(rpc: string): number {
+    return this.#open.get(rpc) ?? 0
+  }
+
+  get counts(): Record<string, number> {
+    return Object.fromEntries(this.#counts)
+  }
+
+  failNext(rpc: string, code: number, message = `etcdserver: ${grpcStatus[code]}, by failNext`): void {
+    const waiting = this.#faults.get(rpc) ?? []
+    this.#faults.set(rpc, waiting)
+    waiting.push(new EtcdError(code, message))
+  }
+}

@@ -1,0 +1,81 @@
+import { contains, type KeyRange } from './key-range.ts'
+import type { Store } from './store.ts'
+import { DELETE, type Event, PUT } from './wire.ts'
+
+/** Revisions that one response carries at most, of those that a watch is behind. */
+const BATCH = 1000
+
+/** Where the events of one watch go. */
+export interface Sink {
+  /** Whether it takes more now; if not, `catchUp` is due once it does. */
+  isFull(): boolean
+  events(events: Event[], revision: number): void
+  /** The watch has ended: what it needs next is compacted. */
+  compacted(revision: number): void
+}
+
+export interface WatchOptions {
+  readonly range: KeyRange
+  /** The first revision it wants. */
+  readonly from: number
+  readonly filters: readonly number[]
+  readonly prevKv: boolean
+}
+
+export interface Watch {
+  /** Hands out what happened since, as far as the sink takes it. */
+  catchUp(): void
+  end(): void
+}
+
+/** All watches of a store. */
+export class WatchHub {
+  readonly #store: Store
+  readonly #watches = new Set<Watch>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Starts a watch, which delivers nothing before its first `catchUp`. */
+  open(options: WatchOptions, sink: Sink): Watch {
+    let next = options.from
+    const watch: Watch = {
+      catchUp: () => {
+        const store = this.#store
+        while (next <= store.revision && this.#watches.has(watch) && !sink.isFull()) {
+          if (next < store.compacted) {
+            watch.end()
+            return sink.compacted(store.compacted)
+          }
+          const last = Math.min(next + BATCH - 1, store.revision)
+          const events = eventsBetween(store, next, last, options)
+          next = last + 1
+          if (events.length > 0) sink.events(events, store.revision)
+        }
+      },
+      end: () => this.#watches.delete(watch),
+    }
+    this.#watches.add(watch)
+    return watch
+  }
+
+  /** To call when the store has a new revision. */
+  publish(): void {
+    for (const watch of this.#watches) watch.catchUp()
+  }
+}
+
+function eventsBetween(store: Store, first: number, last: number, options: WatchOptions): Event[] {
+  const { range, filters, prevKv } = options
+  const events: Event[] = []
+  for (let revision = first; revision <= last; revision++) {
+    for (const { key, kv, before } of store.changesAt(revision) ?? []) {
+      const type = kv.version === 0 ? DELETE : PUT
+      if (!contains(range, key) || filters.includes(type)) continue
+      const prev = prevKv && before !== undefined ? { prev_kv: before } : {}
+      events.push({ type, kv: type === PUT ? kv : { key: kv.key, mod_revision: revision }, ...prev })
+    }
+  }
+  return events
+}

@@ -1,0 +1,120 @@
+import type { Backend } from './backend.ts'
+import { fragments } from './fragments.ts'
+import { keyRange } from './key-range.ts'
+import { type Duplex, type Service, service } from './rpc.ts'
+import type { Traffic } from './traffic.ts'
+import type { Watch } from './watch-hub.ts'
+import { counter, type Int64, type WatchCreateRequest, type WatchRequest } from './wire.ts'
+
+/** Milliseconds between two responses to a watch that asked for progress and has no events. */
+const PROGRESS_INTERVAL = 10 * 60_000
+
+/** On a response that belongs to no watch. */
+const NO_WATCH: Int64 = '-1'
+
+const SMALLEST_KEY = Buffer.from([0])
+
+export function watchService(backend: () => Backend, traffic: Traffic): Service {
+  return service('Watch', traffic, {}, { Watch: call => openStream(backend(), call) })
+}
+
+interface Open {
+  readonly watch: Watch
+  readonly stopProgress: () => void
+}
+
+/** One stream with its watches. */
+function openStream({ hub, header, clock, store }: Backend, { send: write }: Duplex<object>) {
+  const watches = new Map<Int64, Open>()
+  let full = false
+  let nextId = 0n
+
+  function send(response: object) {
+    full = !write({ header: header(), ...response })
+  }
+
+  function create(request: WatchCreateRequest) {
+    const key = request.key?.length ? request.key : SMALLEST_KEY
+    // here, unlike in a range request, an empty end is none
+    const range = keyRange(request.range_end?.length ? { key, range_end: request.range_end } : { key })
+    const refuse = (cancel_reason: string) =>
+      send({ watch_id: NO_WATCH, created: true, canceled: true, cancel_reason })
+    if (range.end !== undefined && range.end <= range.start) return refuse('mvcc: watcher range is empty')
+    const { watch_id = '0' } = request
+    const id = watch_id === '0' ? freeId() : watch_id
+    if (watches.has(id)) return refuse('mvcc: duplicate watch ID provided on the WatchStream')
+    const start = counter(request.start_revision)
+    const options = {
+      range,
+      from: start === 0 ? store.revision + 1 : start,
+      filters: request.filters,
+      prevKv: request.prev_kv === true,
+    }
+    let quiet = true
+    const watch = hub.open(options, {
+      isFull: () => full,
+      events(events, revision) {
+        quiet = false
+        const response = { header: { ...header(), revision }, watch_id: id }
+        for (const part of fragments(events, request.fragment === true)) send({ ...response, ...part })
+      },
+      compacted(revision) {
+        forget(id)
+        send({ watch_id: id, canceled: true, compact_revision: revision })
+      },
+    })
+    const stopProgress = request.progress_notify
+      ? every(PROGRESS_INTERVAL, () => {
+          if (quiet) send({ watch_id: id })
+          quiet = true
+        })
+      : () => {}
+    watches.set(id, { watch, stopProgress })
+    send({ watch_id: id, created: true })
+    watch.catchUp()
+  }
+
+  function every(interval: number, fn: () => void): () => void {
+    let stop = () => {}
+    const next = (time: number) => {
+      stop = clock.at(time, () => {
+        fn()
+        next(time + interval)
+      })
+    }
+    next(clock.now() + interval)
+    return () => stop()
+  }
+
+  function freeId(): Int64 {
+    while (watches.has(String(nextId))) nextId += 1n
+    const id = String(nextId)
+    nextId += 1n
+    return id
+  }
+
+  function forget(id: Int64): boolean {
+    const open = watches.get(id)
+    open?.stopProgress()
+    open?.watch.end()
+    return watches.delete(id)
+  }
+
+  return {
+    outlivesInput: true,
+    receive({ create_request, cancel_request, progress_request }: WatchRequest) {
+      if (create_request) create(create_request)
+      else if (cancel_request) {
+        const { watch_id: id = '0' } = cancel_request
+        if (forget(id)) send({ watch_id: id, canceled: true })
+      } else if (progress_request) send({ watch_id: NO_WATCH })
+    },
+    drained() {
+      full = false
+      for (const { watch } of watches.values()) watch.catchUp()
+    },
+    end() {
+      for (const id of [...watches.keys()]) forget(id)
+    },
+  }
+}
