@@ -13,9 +13,10 @@ export function findEtcd(option: string | undefined): string {
   )
 }
 
-/** Path of etcdctl: next to etcd, else on PATH. */
-export function findEtcdctl(etcd: string): string {
-  const found = executable(join(dirname(etcd), 'etcdctl')) ?? onPath('etcdctl')
+/** Path of etcdctl: next to a given etcd, else on PATH. */
+export function findEtcdctl(etcd?: string): string {
+  const beside = etcd === undefined ? undefined : executable(join(dirname(etcd), 'etcdctl'))
+  const found = beside ?? onPath('etcdctl')
   if (found !== undefined) return found
   throw new Error(
     'No etcdctl next to etcd or on PATH. Install one (Debian and Ubuntu: apt-get install etcd-client).',

@@ -1,34 +1,116 @@
+import { findEtcdctl } from './binary.ts'
 import { createBackend } from './embedded/backend.ts'
 import { createClock } from './embedded/clock.ts'
+import { EtcdError } from './embedded/errors.ts'
 import { startServer } from './embedded/server.ts'
 import { Traffic } from './embedded/traffic.ts'
+import type { Etcd } from './etcd.ts'
+import { runEtcdctl } from './etcdctl.ts'
 
 /** Options of {@link startEtcd}. */
 export interface EmbeddedEtcdOptions {
-  /** A free one by default. */
+  /** Client port; a free one by default. */
   port?: number
   /** Address to listen on; default `127.0.0.1`. */
   host?: string
+  /** Gets a line when it starts and stops. */
+  logger?: { debug(fields: object, message: string): void }
 }
 
-export interface EmbeddedEtcd {
-  readonly endpoint: string
-  readonly port: number
-  stop(): Promise<void>
+/** An etcd within this process, and what only such a one can do. */
+export interface EmbeddedEtcd extends Etcd {
+  /** Moves its time forward: leases and tokens whose time is over end before this returns. */
+  advance(ms: number): void
+  /** Ends a lease as if its time were over. Throws if there is none of this id. */
+  expireLease(id: string | bigint): void
+  /** Ends all connections, as a network fault would; new ones are accepted. */
+  disconnect(): void
+  /** Lets the next call of an RPC, such as `Put`, fail with a gRPC status; several calls fail several. */
+  failNext(rpc: string, code: number, message?: string): void
 }
 
+type State = 'running' | 'frozen' | 'killed' | 'stopped'
+
+/**
+ * Starts an etcd in this process, for development and tests: it needs no binary, and keeps everything in memory. It
+ * answers etcd's v3 gRPC API as etcd 3.4 does.
+ */
 export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<EmbeddedEtcd> {
-  const { host = '127.0.0.1' } = options
+  const { host = '127.0.0.1', logger } = options
   const clock = createClock()
   const traffic = new Traffic()
-  const backend = createBackend(clock)
+  let backend = createBackend(clock)
+  let state: State = 'running'
   const server = await startServer({ host, port: options.port ?? 0, traffic, backend: () => backend })
-  return {
-    endpoint: server.endpoint,
-    port: server.port,
-    async stop() {
-      clock.halt()
-      await server.stop()
-    },
+  const { endpoint, port, listener } = server
+  const log = (message: string) => logger?.debug({ etcd: endpoint }, message)
+  log('embedded etcd: everything is kept in memory, for development and tests only')
+
+  function empty() {
+    backend.leases.clear()
+    backend = createBackend(clock, backend)
   }
+
+  async function kill() {
+    if (state === 'stopped') return
+    state = 'killed'
+    clock.halt()
+    await listener.close()
+  }
+
+  const etcd: EmbeddedEtcd = {
+    endpoint,
+    port,
+    kill,
+    async freeze() {
+      if (state !== 'running') throw new Error(`There is no running etcd to freeze: it is ${state}`)
+      state = 'frozen'
+      clock.halt()
+      listener.hold()
+    },
+    thaw() {
+      if (state !== 'frozen') return
+      state = 'running'
+      // as in etcd, a lease that ended meanwhile is not saved by a renewal that waits
+      clock.start()
+      listener.release()
+    },
+    async restart({ wipe = false } = {}) {
+      if (state === 'stopped') throw new Error('This etcd is stopped')
+      await kill()
+      if (wipe) empty()
+      backend.leases.renewAll()
+      await listener.listen(port)
+      state = 'running'
+      clock.start()
+    },
+    wipe: () => etcd.restart({ wipe: true }),
+    async compact(revision = backend.store.revision) {
+      try {
+        backend.store.compact(Number(revision))
+      } catch (error) {
+        if (!(error instanceof EtcdError && error.message.includes('has been compacted'))) throw error
+      }
+      return BigInt(revision)
+    },
+    // without a protocol: etcdctl 3.4 makes a header of it that Node's HTTP/2 does not take
+    etcdctl: (...args) =>
+      runEtcdctl(findEtcdctl(), { endpoint: `${host}:${port}`, tls: undefined, auth: undefined }, args),
+    requests: async () => traffic.counts,
+    openStreams: async rpc => traffic.openStreams(rpc),
+    advance: ms => clock.advance(ms),
+    expireLease: id => backend.leases.revoke(String(id)),
+    disconnect: () => listener.disconnect(),
+    failNext: (rpc, code, message) => traffic.failNext(rpc, code, message),
+    async stop() {
+      if (state === 'stopped') return
+      await kill()
+      state = 'stopped'
+      server.stop()
+      backend.leases.clear()
+      log('embedded etcd: stopped')
+    },
+    [Symbol.asyncDispose]: () => etcd.stop(),
+  }
+  return etcd
 }

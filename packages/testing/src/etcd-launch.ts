@@ -94,7 +94,7 @@ async function planMembers(count: number, options: EtcdOptions, decided: Decided
   })
 }
 
-/** Puts the PEM files where etcd and etcdctl look for them, and returns etcd's flags. */
+/** Puts the PEM files where etcd looks for them, and returns etcd's flags. */
 function writeCertificates(
   folder: GuardedFolder,
   { server, client }: EtcdCertificates,
@@ -105,8 +105,6 @@ function writeCertificates(
     writeFileSync(path, pem, { mode: 0o600 })
     return path
   }
-  write('client.pem', client.cert)
-  write('client.key', client.key)
   const ca = write('ca.pem', client.ca)
   return [
     ...['--cert-file', write('server.pem', server.cert), '--key-file', write('server.key', server.key)],

@@ -1,48 +1,25 @@
-import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { rootToken } from './auth.ts'
-import { cleanEnvironment, findEtcdctl } from './binary.ts'
+import { findEtcdctl } from './binary.ts'
 import type { CertificateAuthority, ClientTls } from './certificates.ts'
+import type { Etcd } from './etcd.ts'
 import { callGateway, type EtcdAddress, etcdRequest } from './etcd-http.ts'
 import type { EtcdAuthOptions } from './etcd-options.ts'
 import { EtcdStartError, etcdProcess, untilStopped } from './etcd-process.ts'
-import { countOpenStreams, parseMetrics } from './metrics.ts'
+import { runEtcdctl } from './etcdctl.ts'
+import { countOpenStreams, countRequests, parseMetrics } from './metrics.ts'
 import type { GuardedFolder } from './watchdog.ts'
 
-/** A running etcd and what a test can do to it. It does not keep the process alive. */
-export interface EtcdMember extends AsyncDisposable {
-  /** URL for clients: `http://127.0.0.1:PORT`, or https with TLS. */
-  readonly endpoint: string
-  readonly port: number
+/** A running etcd: a process, and what a test can do to it. It does not keep the process alive. */
+export interface EtcdMember extends Etcd {
   readonly name: string
   /** Undefined while it is killed or stopped. */
   readonly pid: number | undefined
-  /** With the option `tls`: the authority and a client's certificate and key, as PEM. */
-  readonly tls?: ClientTls | undefined
-  /** With the option `tls`: issues more certificates this etcd trusts. */
-  readonly authority?: CertificateAuthority | undefined
   /** The last log lines, up to 200, since the last start. */
   readonly log: readonly string[]
-  /** SIGKILL; resolves when it is gone. The data stay for `restart()`. */
-  kill(): Promise<void>
-  /** SIGSTOP; resolves when it stands still. Connections stay open and nothing answers. */
-  freeze(): Promise<void>
-  /** SIGCONT, after `freeze()`. */
-  thaw(): void
-  /** Kills it if it runs and starts it on the same port, with `wipe` on an empty store; resolves when healthy. */
-  restart(options?: { wipe?: boolean }): Promise<void>
-  /** Compacts the history up to a revision (default the current one), which is returned. */
-  compact(revision?: number | bigint): Promise<bigint>
-  /** Output of etcdctl (v3), run as root against this etcd. Rejects when it fails or is not installed. */
-  etcdctl(...args: string[]): Promise<string>
   /** Samples of /metrics by full name with labels. */
   metrics(): Promise<Map<string, number>>
-  /** How many streams of a gRPC method, `Watch` or `LeaseKeepAlive`, are open. */
-  openStreams(method: string): Promise<number>
-  /** Ends it and removes its data. Can be called again. */
-  stop(): Promise<void>
 }
 
 /** Everything decided about a member before it is started. */
@@ -133,15 +110,11 @@ export function planMember(plan: MemberPlan): { member: EtcdMember; start: () =>
       return upTo
     },
     async etcdctl(...args) {
-      const files =
-        tls === undefined ? [] : ['--cacert', 'ca.pem', '--cert', 'client.pem', '--key', 'client.key']
-      const user = auth === undefined ? {} : { ETCDCTL_USER: `root:${auth.rootPassword}` }
-      const { stdout } = await promisify(execFile)(
-        findEtcdctl(plan.bin),
-        ['--endpoints', endpoint, ...files, ...args],
-        { cwd: folder.path, env: { ...cleanEnvironment(), ETCDCTL_API: '3', ...user } },
-      )
-      return stdout
+      return await runEtcdctl(findEtcdctl(plan.bin), { endpoint, tls, auth }, args)
+    },
+    wipe: () => member.restart({ wipe: true }),
+    async requests() {
+      return countRequests(await member.metrics())
     },
     async metrics() {
       return parseMetrics(await etcdRequest(address, '/metrics'))

@@ -17,3 +17,13 @@ export function countOpenStreams(samples: ReadonlyMap<string, number>, method: s
       .reduce((total, [, value]) => total + value, 0)
   return sum('grpc_server_started_total') - sum('grpc_server_handled_total')
 }
+
+/** Calls of each gRPC method that was called at all. */
+export function countRequests(samples: ReadonlyMap<string, number>): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const [name, value] of samples) {
+    const method = /^grpc_server_started_total\{grpc_method="(\w+)"/.exec(name)?.[1]
+    if (method !== undefined && value > 0) counts[method] = value
+  }
+  return counts
+}

@@ -4,7 +4,7 @@ export interface Clock {
   now(): number
   /** Runs `fn` once this time is reached, without keeping the process alive; returns the cancellation. */
   at(time: number, fn: () => void): () => void
-  /** Moves time forward; what falls due on the way runs before this returns, in order. */
+  /** Moves time forward; what falls due on the way runs, in order, before this returns. */
   advance(ms: number): void
   /** Nothing falls due from here on, until it is started again. */
   halt(): void

@@ -95,6 +95,7 @@ export class Leases {
     }
   }
 
+  /** Forgets all of them, and deletes nothing. */
   clear(): void {
     this.#leases.clear()
   }

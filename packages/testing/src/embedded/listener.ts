@@ -1,31 +1,37 @@
-import type { AddressInfo } from 'node:net'
-import { createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { createGate, type Gate } from './gate.ts'
 
-/** The port, and the connections to it. */
+/** The port and the connections to it. Neither keeps the process alive. */
 export interface Listener {
+  /** Resolves with the port, which is a free one for 0. */
   listen(port: number): Promise<number>
-  /** Resets all connections. */
+  /** Connections stay open and nothing passes; new ones are accepted and hang. */
+  hold(): void
+  release(): void
+  /** Ends all connections. */
   disconnect(): void
-  /** Resets all connections and refuses new ones. */
+  /** Ends all connections and refuses new ones. */
   close(): Promise<void>
 }
 
-export function createListener(host: string, accept: (socket: Socket) => void): Listener {
-  const sockets = new Set<Socket>()
+export function createListener(host: string, accept: (connection: Duplex) => void): Listener {
+  const connections = new Map<Socket, Gate>()
+  let held = false
   const server = createServer({ noDelay: true }, socket => {
-    sockets.add(socket)
-    socket.unref().once('close', () => sockets.delete(socket))
-    socket.on('error', () => {})
-    accept(socket)
+    const gate = createGate(socket, held)
+    connections.set(socket, gate)
+    socket.unref().once('close', () => connections.delete(socket))
+    gate.stream.on('error', () => {})
+    accept(gate.stream)
   })
   server.unref()
 
   function disconnect() {
-    for (const socket of sockets) socket.destroy()
+    for (const socket of connections.keys()) socket.destroy()
   }
 
   return {
-    disconnect,
     listen(port) {
       return new Promise((resolve, reject) => {
         server.once('error', reject)
@@ -35,7 +41,17 @@ export function createListener(host: string, accept: (socket: Socket) => void): 
         })
       })
     },
+    hold() {
+      held = true
+      for (const gate of connections.values()) gate.hold()
+    },
+    release() {
+      held = false
+      for (const gate of connections.values()) gate.release()
+    },
+    disconnect,
     async close() {
+      held = false
       const closed = server.listening ? new Promise(resolve => server.close(resolve)) : undefined
       disconnect()
       await closed

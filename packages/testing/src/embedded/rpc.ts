@@ -71,6 +71,7 @@ export function service(
   for (const [rpc, handle] of Object.entries(streams)) {
     implementation[rpc] = (call: ServerDuplexStream<object, object>) => serve(rpc, traffic, call, handle)
   }
+  traffic.serves(Object.keys(implementation))
   return { definition: limited(serviceDefinition(name)), implementation }
 }
 
@@ -100,7 +101,7 @@ function serve(rpc: string, traffic: Traffic, call: ServerDuplexStream<object, o
       step()
     } catch (error) {
       finish()
-      call.destroy(Object.assign(new Error(), failure(error)))
+      call.emit('error', failure(error))
     }
   }
 

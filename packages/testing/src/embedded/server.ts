@@ -15,7 +15,8 @@ export interface EtcdServer {
   readonly endpoint: string
   readonly port: number
   readonly listener: Listener
-  stop(): Promise<void>
+  /** Once the listener is closed. */
+  stop(): void
 }
 
 export interface ServerPlan {
@@ -45,9 +46,6 @@ export async function startServer({ host, port: wanted, traffic, backend }: Serv
     endpoint,
     port,
     listener,
-    async stop() {
-      await listener.close()
-      server.forceShutdown()
-    },
+    stop: () => server.forceShutdown(),
   }
 }

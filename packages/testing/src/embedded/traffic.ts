@@ -1,11 +1,16 @@
-import { status as grpcStatus } from '@grpc/grpc-js'
 import { EtcdError } from './errors.ts'
 
 /** Counts calls by the name of their RPC, and lets a test make some of them fail. */
 export class Traffic {
+  readonly #names = new Set<string>()
   readonly #counts = new Map<string, number>()
   readonly #open = new Map<string, number>()
   readonly #faults = new Map<string, EtcdError[]>()
+
+  /** Tells which RPCs there are. */
+  serves(rpcs: Iterable<string>): void {
+    for (const rpc of rpcs) this.#names.add(rpc)
+  }
 
   /** To call when a call comes in; throws the failure that waits for it. */
   arrive(rpc: string): void {
@@ -33,7 +38,10 @@ export class Traffic {
     return Object.fromEntries(this.#counts)
   }
 
-  failNext(rpc: string, code: number, message = `etcdserver: ${grpcStatus[code]}, by failNext`): void {
+  failNext(rpc: string, code: number, message = 'etcdserver: failed, as failNext() wanted it'): void {
+    if (!this.#names.has(rpc)) {
+      throw new RangeError(`No RPC is called ${rpc}; there are ${[...this.#names].join(', ')}`)
+    }
     const waiting = this.#faults.get(rpc) ?? []
     this.#faults.set(rpc, waiting)
     waiting.push(new EtcdError(code, message))

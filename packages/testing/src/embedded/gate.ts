@@ -1,0 +1,52 @@
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+
+/** A connection as a server sees it, which can stand still: what comes in and what goes out both wait. */
+export interface Gate {
+  readonly stream: Duplex
+  hold(): void
+  release(): void
+}
+
+export function createGate(socket: Socket, held: boolean): Gate {
+  let waiting: (() => void)[] | undefined = held ? [] : undefined
+
+  /** Runs it now, or once the gate is open. */
+  const pass = (step: () => void) => {
+    if (waiting === undefined) step()
+    else waiting.push(step)
+  }
+
+  const stream = new Duplex({
+    read: () => pass(() => socket.resume()),
+    write: (chunk, _encoding, done) => pass(() => socket.write(chunk, done)),
+    writev: (chunks, done) => pass(() => socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)),
+    final: done => pass(() => socket.end(done)),
+    destroy(error, done) {
+      socket.destroy()
+      done(error)
+    },
+  })
+
+  socket.on('data', chunk => {
+    if (!stream.push(chunk)) socket.pause()
+  })
+  socket.on('end', () => pass(() => stream.push(null)))
+  socket.on('error', error => pass(() => stream.destroy(error)))
+  socket.on('close', () => pass(() => stream.destroy()))
+  if (held) socket.pause()
+
+  return {
+    stream,
+    hold() {
+      waiting ??= []
+      socket.pause()
+    },
+    release() {
+      const steps = waiting ?? []
+      waiting = undefined
+      for (const step of steps) step()
+      socket.resume()
+    },
+  }
+}

@@ -1,0 +1,176 @@
+import { type EmbeddedEtcd, startEtcd } from '@etcd-register/testing'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { type EtcdClient, etcdClient } from './support/etcd-client.ts'
+
+async function start(): Promise<{ etcd: EmbeddedEtcd; client: EtcdClient }> {
+  const etcd = await startEtcd()
+  const client = etcdClient(etcd.endpoint)
+  onTestFinished(async () => {
+    client.close()
+    await etcd.stop()
+  })
+  return { etcd, client }
+}
+
+test('it starts within 50 ms', async () => {
+  const times: number[] = []
+  for (let count = 0; count < 5; count++) {
+    const began = performance.now()
+    await using _ = await startEtcd()
+    times.push(performance.now() - began)
+  }
+  expect(Math.min(...times)).toBeLessThan(50)
+})
+
+test('many can run at once, each with a store of its own', async () => {
+  const [one, other] = [await start(), await start()]
+  expect(one.etcd.port).not.toBe(other.etcd.port)
+  await one.client.call('Put', { key: 'a', value: '' })
+  expect((await other.client.call('Range', { key: 'a' })).count).toBe('0')
+})
+
+test('a fixed port is used, and one that is taken is an error', async () => {
+  const { etcd } = await start()
+  await expect(startEtcd({ port: etcd.port })).rejects.toThrow('EADDRINUSE')
+  await etcd.stop()
+  await using again = await startEtcd({ port: etcd.port })
+  expect(again.endpoint).toBe(etcd.endpoint)
+})
+
+test('it says when it starts what it is', async () => {
+  const debug = vi.fn()
+  await using etcd = await startEtcd({ logger: { debug } })
+  expect(debug).toHaveBeenCalledWith(
+    { etcd: etcd.endpoint },
+    expect.stringContaining('in memory, for development and tests only'),
+  )
+})
+
+test('time that is moved ends the leases whose time is over, and no others', async () => {
+  const { etcd, client } = await start()
+  for (const [ID, TTL] of [
+    [1, 10],
+    [2, 20],
+  ]) {
+    await client.call('LeaseGrant', { ID, TTL })
+    await client.call('Put', { key: `of ${ID}`, value: '', lease: ID })
+  }
+  etcd.advance(9_000)
+  expect((await client.call('LeaseTimeToLive', { ID: 1 })).TTL).toBe('0')
+  etcd.advance(1_000)
+  const { kvs } = await client.call('Range', { key: '\0', range_end: '\0' })
+  expect(kvs.map(({ key }: { key: Buffer }) => String(key))).toEqual(['of 2'])
+  expect((await client.call('LeaseTimeToLive', { ID: 1 })).TTL).toBe('-1')
+})
+
+test('a renewal counts from the moved time on', async () => {
+  const { etcd, client } = await start()
+  await client.call('LeaseGrant', { ID: 1, TTL: 10 })
+  const stream = client.stream('LeaseKeepAlive')
+  for (let count = 0; count < 5; count++) {
+    etcd.advance(9_000)
+    stream.send({ ID: 1 })
+    expect((await stream.next()).TTL).toBe('10')
+  }
+  stream.cancel()
+})
+
+test('time does not go back', async () => {
+  const { etcd } = await start()
+  expect(() => etcd.advance(-1)).toThrow('forward only')
+})
+
+test('a quiet watch that asked for progress gets it each ten minutes', async () => {
+  const { etcd, client } = await start()
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: 'a', progress_notify: true } })
+  await stream.next()
+  await client.call('Put', { key: 'b', value: '' })
+  etcd.advance(600_000)
+  expect(await stream.next()).toMatchObject({ watch_id: '0', events: [], header: { revision: '2' } })
+  stream.cancel()
+})
+
+test('a lease can be ended at once, and its watchers see it', async () => {
+  const { etcd, client } = await start()
+  await client.call('LeaseGrant', { ID: '9223372036854775807', TTL: 100 })
+  await client.call('Put', { key: 'a', value: '', lease: '9223372036854775807' })
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: 'a' } })
+  await stream.next()
+  etcd.expireLease(9223372036854775807n)
+  expect((await stream.next()).events[0].type).toBe('Delete')
+  expect(() => etcd.expireLease('5')).toThrow('requested lease not found')
+  stream.cancel()
+})
+
+test('the next calls of an RPC fail as wanted, others and later ones do not', async () => {
+  const { etcd, client } = await start()
+  etcd.failNext('Put', 14, 'etcdserver: no leader')
+  etcd.failNext('Put', 8)
+  const put = () => client.call('Put', { key: 'a', value: '' })
+  await client.call('Range', { key: 'a' })
+  await expect(put()).rejects.toMatchObject({ code: 14, details: 'etcdserver: no leader' })
+  await expect(put()).rejects.toMatchObject({ code: 8 })
+  await put()
+  expect(await etcd.requests()).toMatchObject({ Put: 3, Range: 1 })
+})
+
+test('a stream can be made to fail when it is opened', async () => {
+  const { etcd, client } = await start()
+  etcd.failNext('Watch', 14, 'no')
+  expect(await client.stream('Watch').next()).toEqual({ code: 14, details: 'no' })
+  expect(await etcd.openStreams('Watch')).toBe(0)
+})
+
+test('an RPC that does not exist cannot be made to fail', async () => {
+  const { etcd } = await start()
+  expect(() => etcd.failNext('Get', 14)).toThrow(/No RPC is called Get; there are Range, Put/)
+})
+
+test('after a disconnect streams have ended, and clients come back by themselves', async () => {
+  const { etcd, client } = await start()
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: 'a' } })
+  await stream.next()
+  etcd.disconnect()
+  expect((await stream.next()).code).toBe(14)
+  await client.call('Put', { key: 'a', value: '' })
+})
+
+test('time stands still while it is frozen; what ended meanwhile has ended before anybody is answered', async () => {
+  const { etcd, client } = await start()
+  await client.call('LeaseGrant', { ID: 1, TTL: 10 })
+  const stream = client.stream('LeaseKeepAlive')
+  stream.send({ ID: 1 })
+  await stream.next()
+  await etcd.freeze()
+  stream.send({ ID: 1 })
+  etcd.advance(10_000)
+  etcd.thaw()
+  expect((await stream.next()).TTL).toBe('0')
+  stream.cancel()
+})
+
+test('a delete of 100,000 keys with a watch on them does not block for seconds', async () => {
+  const { client } = await start()
+  const put = (index: number) => ({ request_put: { key: `key ${index}`, value: 'x'.repeat(100) } })
+  for (let at = 0; at < 100_000; at += 6400) {
+    await Promise.all(
+      Array.from({ length: 50 }, (_, batch) => {
+        const first = at + batch * 128
+        const size = Math.max(0, Math.min(128, 100_000 - first))
+        return client.call('Txn', { success: Array.from({ length: size }, (_, index) => put(first + index)) })
+      }),
+    )
+  }
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: '\0', range_end: '\0', fragment: true } })
+  await stream.next()
+  const began = performance.now()
+  expect((await client.call('DeleteRange', { key: '\0', range_end: '\0' })).deleted).toBe('100000')
+  expect(performance.now() - began).toBeLessThan(3000)
+  const parts = await stream.until(({ fragment }) => !fragment)
+  expect(parts.flatMap(({ events }) => events)).toHaveLength(100_000)
+  stream.cancel()
+})
