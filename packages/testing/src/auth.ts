@@ -1,5 +1,6 @@
 import { callGateway, type EtcdAddress } from './etcd-http.ts'
 import type { EtcdAuthOptions } from './etcd-options.ts'
+import { prefixRange } from './prefix-range.ts'
 
 /** Creates root and the users with their roles, then turns authentication on. */
 export async function enableAuth(etcd: EtcdAddress, auth: EtcdAuthOptions): Promise<void> {
@@ -10,7 +11,12 @@ export async function enableAuth(etcd: EtcdAddress, auth: EtcdAuthOptions): Prom
   for (const { name, password, role } of auth.users ?? []) {
     await call('user/add', { name, password })
     if (role === undefined) continue
-    const perm = { permType: role.permission.toUpperCase(), ...prefixRange(role.prefix) }
+    const range = prefixRange(role.prefix)
+    const perm = {
+      permType: role.permission.toUpperCase(),
+      key: range.key.toString('base64'),
+      range_end: range.range_end.toString('base64'),
+    }
     await call('role/add', { name })
     await call('role/grant', { name, perm })
     await call('user/grant', { user: name, role: name })
@@ -26,15 +32,4 @@ export async function rootToken(
   if (auth === undefined) return undefined
   const login = { name: 'root', password: auth.rootPassword }
   return (await callGateway<{ token: string }>(etcd, '/auth/authenticate', login)).token
-}
-
-/** Every key that starts with the prefix, as the gateway wants it: base64, end exclusive. */
-function prefixRange(prefix: string): { key: string; range_end: string } {
-  const key = prefix === '' ? Buffer.from([0]) : Buffer.from(prefix)
-  const end = Buffer.from(key)
-  let last = end.length - 1
-  while (last >= 0 && end[last] === 0xff) last--
-  if (prefix === '' || last < 0) return { key: key.toString('base64'), range_end: 'AA==' }
-  end[last] = end[last]! + 1
-  return { key: key.toString('base64'), range_end: end.subarray(0, last + 1).toString('base64') }
 }

@@ -1,10 +1,12 @@
 import { findEtcdctl } from './binary.ts'
-import { createBackend } from './embedded/backend.ts'
+import { type Backend, createBackend } from './embedded/backend.ts'
 import { createClock } from './embedded/clock.ts'
 import { EtcdError } from './embedded/errors.ts'
 import { startServer } from './embedded/server.ts'
+import { setUpAuth, setUpTls } from './embedded/setup.ts'
 import { Traffic } from './embedded/traffic.ts'
 import type { Etcd } from './etcd.ts'
+import type { EtcdAuthOptions, EtcdTlsOptions } from './etcd-options.ts'
 import { runEtcdctl } from './etcdctl.ts'
 
 /** Options of {@link startEtcd}. */
@@ -13,6 +15,10 @@ export interface EmbeddedEtcdOptions {
   port?: number
   /** Address to listen on; default `127.0.0.1`. */
   host?: string
+  /** Serve over TLS with certificates made for this run; default false. */
+  tls?: boolean | EtcdTlsOptions
+  /** Turn authentication on; default off. */
+  auth?: EtcdAuthOptions
   /** Gets a line when it starts and stops. */
   logger?: { debug(fields: object, message: string): void }
 }
@@ -25,9 +31,14 @@ export interface EmbeddedEtcd extends Etcd {
   expireLease(id: string | bigint): void
   /** Ends all connections, as a network fault would; new ones are accepted. */
   disconnect(): void
+  /** Ends all tokens: whoever uses one has to log in again. */
+  expireTokens(): void
   /** Lets the next call of an RPC, such as `Put`, fail with a gRPC status; several calls fail several. */
   failNext(rpc: string, code: number, message?: string): void
 }
+
+/** Seconds, as in etcd. */
+const TOKEN_TTL = 300
 
 type State = 'running' | 'frozen' | 'killed' | 'stopped'
 
@@ -36,19 +47,26 @@ type State = 'running' | 'frozen' | 'killed' | 'stopped'
  * answers etcd's v3 gRPC API as etcd 3.4 does.
  */
 export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<EmbeddedEtcd> {
-  const { host = '127.0.0.1', logger } = options
+  const { host = '127.0.0.1', auth, logger } = options
   const clock = createClock()
   const traffic = new Traffic()
-  let backend = createBackend(clock)
+  const fresh = (former?: Backend) => {
+    const created = createBackend(clock, auth?.tokenTtl ?? TOKEN_TTL, former)
+    if (auth !== undefined) setUpAuth(created.auth, auth)
+    return created
+  }
+  let backend = fresh()
   let state: State = 'running'
-  const server = await startServer({ host, port: options.port ?? 0, traffic, backend: () => backend })
+  const { credentials, certificates } = await setUpTls(options.tls)
+  const plan = { host, port: options.port ?? 0, credentials, traffic, backend: () => backend }
+  const server = await startServer(plan)
   const { endpoint, port, listener } = server
   const log = (message: string) => logger?.debug({ etcd: endpoint }, message)
   log('embedded etcd: everything is kept in memory, for development and tests only')
 
   function empty() {
     backend.leases.clear()
-    backend = createBackend(clock, backend)
+    backend = fresh(backend)
   }
 
   async function kill() {
@@ -61,6 +79,8 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
   const etcd: EmbeddedEtcd = {
     endpoint,
     port,
+    tls: certificates?.client,
+    authority: certificates?.authority,
     kill,
     async freeze() {
       if (state !== 'running') throw new Error(`There is no running etcd to freeze: it is ${state}`)
@@ -95,11 +115,16 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
     },
     // without a protocol: etcdctl 3.4 makes a header of it that Node's HTTP/2 does not take
     etcdctl: (...args) =>
-      runEtcdctl(findEtcdctl(), { endpoint: `${host}:${port}`, tls: undefined, auth: undefined }, args),
+      runEtcdctl(
+        findEtcdctl(),
+        { endpoint: endpoint.replace(/^https?:\/\//, ''), tls: certificates?.client, auth },
+        args,
+      ),
     requests: async () => traffic.counts,
     openStreams: async rpc => traffic.openStreams(rpc),
     advance: ms => clock.advance(ms),
     expireLease: id => backend.leases.revoke(String(id)),
+    expireTokens: () => backend.auth.tokens.expire(),
     disconnect: () => listener.disconnect(),
     failNext: (rpc, code, message) => traffic.failNext(rpc, code, message),
     async stop() {

@@ -2,6 +2,7 @@ import type { KeyRange } from './key-range.ts'
 
 /** What the caller of a request may do; refuses what it may not. */
 export interface Access {
+  readonly user: string | undefined
   read(range: KeyRange): void
   write(range: KeyRange): void
   /** Whatever only root may do. */
@@ -9,4 +10,4 @@ export interface Access {
 }
 
 /** Without authentication everybody may do everything. */
-export const everything: Access = { read() {}, write() {}, administer() {} }
+export const everything: Access = { user: undefined, read() {}, write() {}, administer() {} }

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { AuthStore } from './auth-store.ts'
 import type { Clock } from './clock.ts'
 import { Kv } from './kv.ts'
 import { Leases } from './leases.ts'
 import { Store } from './store.ts'
+import { Tokens } from './tokens.ts'
 import { WatchHub } from './watch-hub.ts'
 import type { ResponseHeader } from './wire.ts'
 
@@ -13,12 +15,13 @@ export interface Backend {
   readonly leases: Leases
   readonly hub: WatchHub
   readonly kv: Kv
+  readonly auth: AuthStore
   readonly memberId: string
   header(): ResponseHeader
 }
 
 /** An empty store. With a former one, it takes the place of that one in the same cluster. */
-export function createBackend(clock: Clock, former?: Backend): Backend {
+export function createBackend(clock: Clock, tokenTtl: number, former?: Backend): Backend {
   const store: Store = new Store(changes => {
     leases.follow(changes)
     hub.publish()
@@ -32,6 +35,7 @@ export function createBackend(clock: Clock, former?: Backend): Backend {
     leases,
     hub,
     kv: new Kv(store, leases),
+    auth: new AuthStore(new Tokens(clock, tokenTtl)),
     memberId: member_id,
     header: () => ({ cluster_id, member_id, revision: store.revision, raft_term: 2 }),
   }

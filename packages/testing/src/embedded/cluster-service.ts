@@ -4,7 +4,7 @@ import type { Traffic } from './traffic.ts'
 
 /** A cluster of one. */
 export function clusterService(backend: () => Backend, traffic: Traffic, endpoint: string): Service {
-  return service('Cluster', traffic, {
+  return service('Cluster', traffic, backend, {
     MemberList: () => ({
       header: backend().header(),
       members: [

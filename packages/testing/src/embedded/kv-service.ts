@@ -1,4 +1,3 @@
-import { everything } from './access.ts'
 import type { Backend } from './backend.ts'
 import { type Service, service } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
@@ -13,11 +12,11 @@ import {
 
 export function kvService(backend: () => Backend, traffic: Traffic): Service {
   const answer = (body: object) => ({ header: backend().header(), ...body })
-  return service('KV', traffic, {
-    Range: (request: RangeRequest) => answer(backend().kv.range(request, everything)),
-    Put: (request: PutRequest) => answer(backend().kv.put(request, everything)),
-    DeleteRange: (request: DeleteRangeRequest) => answer(backend().kv.deleteRange(request, everything)),
-    Txn: (request: TxnRequest) => answer(backend().kv.txn(request, everything)),
+  return service('KV', traffic, backend, {
+    Range: (request: RangeRequest, access) => answer(backend().kv.range(request, access)),
+    Put: (request: PutRequest, access) => answer(backend().kv.put(request, access)),
+    DeleteRange: (request: DeleteRangeRequest, access) => answer(backend().kv.deleteRange(request, access)),
+    Txn: (request: TxnRequest, access) => answer(backend().kv.txn(request, access)),
     Compact: ({ revision }: { revision?: Int64 }) => {
       backend().kv.compact(counter(revision))
       return answer({})

@@ -10,12 +10,14 @@ export function leaseService(backend: () => Backend, traffic: Traffic): Service 
   return service(
     'Lease',
     traffic,
+    backend,
     {
       LeaseGrant(request: { ID?: Int64; TTL?: Int64 }) {
         const { id, ttl } = leases().grant(request)
         return { header: header(), ID: id, TTL: String(ttl) }
       },
-      LeaseRevoke({ ID = NO_LEASE }: { ID?: Int64 }) {
+      LeaseRevoke({ ID = NO_LEASE }: { ID?: Int64 }, access) {
+        for (const start of leases().keysOf(ID)) access.write({ start, end: undefined })
         leases().revoke(ID)
         return { header: header() }
       },

@@ -7,7 +7,7 @@ const VERSION = '3.4.23'
 
 export function maintenanceService(backend: () => Backend, traffic: Traffic): Service {
   const header = () => backend().header()
-  return service('Maintenance', traffic, {
+  return service('Maintenance', traffic, backend, {
     Status() {
       const { memberId, store } = backend()
       const { raft_term: raftTerm } = header()
@@ -24,6 +24,9 @@ export function maintenanceService(backend: () => Backend, traffic: Traffic): Se
       }
     },
     Alarm: () => ({ header: header() }),
-    Defragment: () => ({ header: header() }),
+    Defragment: (_, { administer }) => {
+      administer()
+      return { header: header() }
+    },
   })
 }

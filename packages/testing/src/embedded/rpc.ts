@@ -1,11 +1,13 @@
 import {
-  type Metadata,
   type ServerDuplexStream,
+  type ServerUnaryCall,
   type ServiceDefinition,
   type ServiceError,
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import { type Access, everything } from './access.ts'
+import type { Backend } from './backend.ts'
 import { EtcdError, refused } from './errors.ts'
 import type { Traffic } from './traffic.ts'
 import { serviceDefinition } from './wire.ts'
@@ -14,9 +16,12 @@ import { serviceDefinition } from './wire.ts'
 const MAX_REQUEST = 1.5 * 1024 * 1024 - 20
 const TOO_LARGE = Symbol('too large')
 
-/** Answers one request; what it throws is the refusal. */
+/** RPCs that look at nobody's token. */
+const OPEN = new Set(['Status', 'MemberList', 'LeaseLeases', 'LeaseTimeToLive'])
+
+/** Answers one request of somebody; what it throws is the refusal. */
 // biome-ignore lint/suspicious/noExplicitAny: proto-loader's messages have no types
-export type Unary = (request: any, metadata: Metadata) => object
+export type Unary = (request: any, access: Access) => object
 
 /** Serves one stream. What it throws ends the stream. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
@@ -33,7 +38,8 @@ export interface StreamHandler {
 }
 
 export interface Duplex<Answer> {
-  readonly metadata: Metadata
+  /** What the caller may do at this moment. */
+  access(): Access
   /** Returns false where the peer is slow: `drained` is called once it takes more. */
   send(answer: Answer): boolean
 }
@@ -48,20 +54,21 @@ export interface Service {
 export function service(
   name: string,
   traffic: Traffic,
+  backend: () => Backend,
   unary: Readonly<Record<string, Unary>>,
   streams: Readonly<Record<string, Stream>> = {},
 ): Service {
   const implementation: UntypedServiceImplementation = {}
   for (const [rpc, handle] of Object.entries(unary)) {
     implementation[rpc] = (
-      { request, metadata }: { request: unknown; metadata: Metadata },
+      call: ServerUnaryCall<unknown, object>,
       callback: (error: Partial<ServiceError> | null, answer?: object) => void,
     ) => {
       let answer: object
       try {
         traffic.arrive(rpc)
-        if (request === TOO_LARGE) throw refused('tooLarge')
-        answer = handle(request, metadata)
+        if (call.request === TOO_LARGE) throw refused('tooLarge')
+        answer = handle(call.request, OPEN.has(rpc) ? everything : accessOf(call, backend()))
       } catch (error) {
         return callback(failure(error))
       }
@@ -69,7 +76,9 @@ export function service(
     }
   }
   for (const [rpc, handle] of Object.entries(streams)) {
-    implementation[rpc] = (call: ServerDuplexStream<object, object>) => serve(rpc, traffic, call, handle)
+    implementation[rpc] = (call: ServerDuplexStream<object, object>) => {
+      serve(rpc, traffic, call, ({ send }) => handle({ send, access: () => accessOf(call, backend()) }))
+    }
   }
   traffic.serves(Object.keys(implementation))
   return { definition: limited(serviceDefinition(name)), implementation }
@@ -86,7 +95,14 @@ function limited(definition: ServiceDefinition): ServiceDefinition {
   )
 }
 
-function serve(rpc: string, traffic: Traffic, call: ServerDuplexStream<object, object>, handle: Stream) {
+type Send = Duplex<object>['send']
+
+function serve(
+  rpc: string,
+  traffic: Traffic,
+  call: ServerDuplexStream<object, object>,
+  handle: (call: { send: Send }) => StreamHandler,
+) {
   const closed = traffic.open(rpc)
   let handler: StreamHandler | undefined
 
@@ -109,7 +125,7 @@ function serve(rpc: string, traffic: Traffic, call: ServerDuplexStream<object, o
   call.once('error', finish)
   attempt(() => {
     traffic.arrive(rpc)
-    handler = handle({ metadata: call.metadata, send: answer => call.writable && call.write(answer) })
+    handler = handle({ send: answer => call.writable && call.write(answer) })
   })
   call.on('data', message => attempt(() => handler?.receive(message)))
   call.on('drain', () => handler?.drained?.())
@@ -119,6 +135,17 @@ function serve(rpc: string, traffic: Traffic, call: ServerDuplexStream<object, o
     call.end()
   })
 }
+
+/** Who calls says its token, or else the name in its certificate. */
+function accessOf(call: Caller, { auth }: Backend): Access {
+  const token = call.metadata.get('token')[0] ?? call.metadata.get('authorization')[0]
+  if (token !== undefined) return auth.accessOf(token.toString())
+  if (!auth.enabled) return everything
+  const name = call.getAuthContext().sslPeerCertificate?.subject?.CN
+  return name === undefined ? auth.accessOf(undefined) : auth.accessOfUser(String(name))
+}
+
+type Caller = Pick<ServerUnaryCall<unknown, object>, 'metadata' | 'getAuthContext'>
 
 function failure(error: unknown): Partial<ServiceError> {
   const { message } = error as Error

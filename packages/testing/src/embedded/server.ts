@@ -1,4 +1,5 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { Server, type ServerCredentials } from '@grpc/grpc-js'
+import { authService } from './auth-service.ts'
 import type { Backend } from './backend.ts'
 import { clusterService } from './cluster-service.ts'
 import { kvService } from './kv-service.ts'
@@ -23,20 +24,24 @@ export interface ServerPlan {
   readonly host: string
   /** 0: a free one. */
   readonly port: number
+  readonly credentials: ServerCredentials
   readonly traffic: Traffic
   readonly backend: () => Backend
 }
 
-export async function startServer({ host, port: wanted, traffic, backend }: ServerPlan): Promise<EtcdServer> {
+export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
+  const { host, credentials, traffic, backend } = plan
   const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE })
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const injector = server.createConnectionInjector(credentials)
   const listener = createListener(host, socket => injector.injectConnection(socket))
-  const port = await listener.listen(wanted)
-  const endpoint = `http://${host}:${port}`
+  const port = await listener.listen(plan.port)
+  const protocol = credentials._isSecure() ? 'https' : 'http'
+  const endpoint = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`
   for (const { definition, implementation } of [
     kvService(backend, traffic),
     watchService(backend, traffic),
     leaseService(backend, traffic),
+    authService(backend, traffic),
     clusterService(backend, traffic, endpoint),
     maintenanceService(backend, traffic),
   ]) {

@@ -1,6 +1,7 @@
 import type { Backend } from './backend.ts'
+import type { EtcdError } from './errors.ts'
 import { fragments } from './fragments.ts'
-import { keyRange } from './key-range.ts'
+import { type KeyRange, keyRange } from './key-range.ts'
 import { type Duplex, type Service, service } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
 import type { Watch } from './watch-hub.ts'
@@ -12,10 +13,16 @@ const PROGRESS_INTERVAL = 10 * 60_000
 /** On a response that belongs to no watch. */
 const NO_WATCH: Int64 = '-1'
 
+const CODES: Readonly<Record<number, string>> = {
+  3: 'InvalidArgument',
+  7: 'PermissionDenied',
+  16: 'Unauthenticated',
+}
+
 const SMALLEST_KEY = Buffer.from([0])
 
 export function watchService(backend: () => Backend, traffic: Traffic): Service {
-  return service('Watch', traffic, {}, { Watch: call => openStream(backend(), call) })
+  return service('Watch', traffic, backend, {}, { Watch: call => openStream(backend(), call) })
 }
 
 interface Open {
@@ -24,7 +31,7 @@ interface Open {
 }
 
 /** One stream with its watches. */
-function openStream({ hub, header, clock, store }: Backend, { send: write }: Duplex<object>) {
+function openStream({ hub, header, clock, store }: Backend, { send: write, access }: Duplex<object>) {
   const watches = new Map<Int64, Open>()
   let full = false
   let nextId = 0n
@@ -41,6 +48,8 @@ function openStream({ hub, header, clock, store }: Backend, { send: write }: Dup
       send({ watch_id: NO_WATCH, created: true, canceled: true, cancel_reason })
     if (range.end !== undefined && range.end <= range.start) return refuse('mvcc: watcher range is empty')
     const { watch_id = '0' } = request
+    const denied = reasonNotToRead(range)
+    if (denied !== undefined) return refuse(denied)
     const id = watch_id === '0' ? freeId() : watch_id
     if (watches.has(id)) return refuse('mvcc: duplicate watch ID provided on the WatchStream')
     const start = counter(request.start_revision)
@@ -72,6 +81,17 @@ function openStream({ hub, header, clock, store }: Backend, { send: write }: Dup
     watches.set(id, { watch, stopProgress })
     send({ watch_id: id, created: true })
     watch.catchUp()
+  }
+
+  /** As Go's gRPC prints it. */
+  function reasonNotToRead(range: KeyRange): string | undefined {
+    try {
+      access().read(range)
+      return undefined
+    } catch (error) {
+      const { code, message } = error as EtcdError
+      return `rpc error: code = ${CODES[code]} desc = ${message}`
+    }
   }
 
   function every(interval: number, fn: () => void): () => void {

@@ -1,4 +1,4 @@
-import { startEtcd, startEtcdBinary } from '@etcd-register/testing'
+import { type EtcdAuthOptions, startEtcd, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, afterEach, beforeAll, describe, type TestAPI, test } from 'vitest'
 import { type Answer, type EtcdClient, type EtcdStream, etcdClient } from '../support/etcd-client.ts'
 
@@ -12,11 +12,15 @@ export interface Subject extends EtcdClient {
   /** What a range request finds, by default under the prefix of this case. */
   range(more?: object): Promise<Answer>
   /** The first messages of a watch stream come after this one of its creation. */
-  watch(create: object): Promise<{ stream: EtcdStream; created: Answer }>
+  watch(create: object, token?: string): Promise<{ stream: EtcdStream; created: Answer }>
 }
 
 /** Runs the same cases on the real etcd and on the embedded one. */
-export function conform(name: string, cases: (it: TestAPI, etcd: Subject) => void): void {
+export function conform(
+  name: string,
+  cases: (it: TestAPI, etcd: Subject) => void,
+  options: { auth?: EtcdAuthOptions } = {},
+): void {
   describe.each([
     ['etcd', startEtcdBinary],
     ['embedded etcd', startEtcd],
@@ -27,7 +31,7 @@ export function conform(name: string, cases: (it: TestAPI, etcd: Subject) => voi
     const streams: EtcdStream[] = []
 
     beforeAll(async () => {
-      etcd = await start()
+      etcd = await start(options)
       client = etcdClient(etcd.endpoint)
     })
     afterEach(() => {
@@ -55,8 +59,8 @@ export function conform(name: string, cases: (it: TestAPI, etcd: Subject) => voi
       },
       put: (key, value = '', more = {}) => client.call('Put', { key: prefix() + key, value, ...more }),
       range: (more = {}) => client.call('Range', { key: prefix(), range_end: endOf(prefix()), ...more }),
-      async watch(create) {
-        const stream = subject.stream('Watch')
+      async watch(create, token) {
+        const stream = subject.stream('Watch', token)
         stream.send({ create_request: { key: prefix(), range_end: endOf(prefix()), ...create } })
         return { stream, created: await stream.next() }
       },
