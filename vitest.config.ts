@@ -33,10 +33,24 @@ const insteadOf = (name: string, other: string): Plugin => ({
   },
 })
 
+/** Tests that start a real etcd get the embedded one. */
+const onEmbeddedEtcd: Plugin = {
+  name: 'on the embedded etcd',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    const instead = `${root}packages/core/test/support/embedded-testing.ts`
+    return source === alias['@etcd-register/testing'] && importer !== instead ? instead : null
+  },
+}
+
 const NEST = /^(@nestjs\/|reflect-metadata$|rxjs$)/
 
 /** Packages whose tests run once for each major of their framework, in a project of their own; and an app on another one. */
 const majors: Record<string, { name: string; plugins: Plugin[]; isolate?: boolean }[]> = {
+  core: [
+    { name: 'core', plugins: [] },
+    { name: 'core-embedded', plugins: [onEmbeddedEtcd] },
+  ],
   koa: [
     { name: 'koa', plugins: [] },
     { name: 'koa2', plugins: [insteadOf('koa', 'koa2')] },

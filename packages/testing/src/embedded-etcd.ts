@@ -19,6 +19,10 @@ export interface EmbeddedEtcdOptions {
   tls?: boolean | EtcdTlsOptions
   /** Turn authentication on; default off. */
   auth?: EtcdAuthOptions
+  /** Seconds of the shortest lease it grants; default 1. A real etcd of default timing grants none below 2. */
+  minLeaseTtl?: number
+  /** Operations that a transaction may have, as etcd's `--max-txn-ops`; default 128. */
+  maxTxnOps?: number
   /** Gets a line when it starts and stops. */
   logger?: { debug(fields: object, message: string): void }
 }
@@ -29,8 +33,8 @@ export interface EmbeddedEtcd extends Etcd {
   advance(ms: number): void
   /** Ends a lease as if its time were over. Throws if there is none of this id. */
   expireLease(id: string | bigint): void
-  /** Ends all connections, as a network fault would; new ones are accepted. */
-  disconnect(): void
+  /** Ends all connections, as a network fault would; new ones are accepted. Resolves when clients have noticed. */
+  disconnect(): Promise<void>
   /** Ends all tokens: whoever uses one has to log in again. */
   expireTokens(): void
   /** Lets the next call of an RPC, such as `Put`, fail with a gRPC status; several calls fail several. */
@@ -47,11 +51,12 @@ type State = 'running' | 'frozen' | 'killed' | 'stopped'
  * answers etcd's v3 gRPC API as etcd 3.4 does.
  */
 export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<EmbeddedEtcd> {
-  const { host = '127.0.0.1', auth, logger } = options
+  const { host = '127.0.0.1', auth, logger, minLeaseTtl = 1, maxTxnOps = 128 } = options
+  const limits = { tokenTtl: auth?.tokenTtl ?? TOKEN_TTL, minLeaseTtl, maxTxnOps }
   const clock = createClock()
   const traffic = new Traffic()
   const fresh = (former?: Backend) => {
-    const created = createBackend(clock, auth?.tokenTtl ?? TOKEN_TTL, former)
+    const created = createBackend(clock, limits, former)
     if (auth !== undefined) setUpAuth(created.auth, auth)
     return created
   }
@@ -122,6 +127,10 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
       ),
     requests: async () => traffic.counts,
     openStreams: async rpc => traffic.openStreams(rpc),
+    metrics: async () => {
+      const samples = traffic.samples()
+      return samples.set('etcd_debugging_mvcc_watcher_total', backend.hub.size)
+    },
     advance: ms => clock.advance(ms),
     expireLease: id => backend.leases.revoke(String(id)),
     expireTokens: () => backend.auth.tokens.expire(),

@@ -18,8 +18,6 @@ export interface EtcdMember extends Etcd {
   readonly pid: number | undefined
   /** The last log lines, up to 200, since the last start. */
   readonly log: readonly string[]
-  /** Samples of /metrics by full name with labels. */
-  metrics(): Promise<Map<string, number>>
 }
 
 /** Everything decided about a member before it is started. */

@@ -30,6 +30,8 @@ export interface Etcd extends AsyncDisposable {
   requests(): Promise<Record<string, number>>
   /** How many streams of an RPC, `Watch` or `LeaseKeepAlive`, are open. */
   openStreams(rpc: string): Promise<number>
+  /** Samples of /metrics by full name with labels. The embedded one has those of calls and watches only. */
+  metrics(): Promise<Map<string, number>>
   /** Ends it for ever. Can be called again. */
   stop(): Promise<void>
 }

@@ -133,7 +133,7 @@ test('after a disconnect streams have ended, and clients come back by themselves
   const stream = client.stream('Watch')
   stream.send({ create_request: { key: 'a' } })
   await stream.next()
-  etcd.disconnect()
+  await etcd.disconnect()
   expect((await stream.next()).code).toBe(14)
   await client.call('Put', { key: 'a', value: '' })
 })

@@ -20,13 +20,21 @@ export interface Backend {
   header(): ResponseHeader
 }
 
+export interface Limits {
+  /** Seconds. */
+  readonly tokenTtl: number
+  /** Seconds. */
+  readonly minLeaseTtl: number
+  readonly maxTxnOps: number
+}
+
 /** An empty store. With a former one, it takes the place of that one in the same cluster. */
-export function createBackend(clock: Clock, tokenTtl: number, former?: Backend): Backend {
+export function createBackend(clock: Clock, limits: Limits, former?: Backend): Backend {
   const store: Store = new Store(changes => {
     leases.follow(changes)
     hub.publish()
   })
-  const leases = new Leases(clock, store)
+  const leases = new Leases(clock, store, limits.minLeaseTtl)
   const hub = new WatchHub(store)
   const { cluster_id, member_id } = former?.header() ?? { cluster_id: anId(), member_id: anId() }
   return {
@@ -34,8 +42,8 @@ export function createBackend(clock: Clock, tokenTtl: number, former?: Backend):
     store,
     leases,
     hub,
-    kv: new Kv(store, leases),
-    auth: new AuthStore(new Tokens(clock, tokenTtl)),
+    kv: new Kv(store, leases, limits.maxTxnOps),
+    auth: new AuthStore(new Tokens(clock, limits.tokenTtl)),
     memberId: member_id,
     header: () => ({ cluster_id, member_id, revision: store.revision, raft_term: 2 }),
   }

@@ -6,7 +6,12 @@ export interface Gate {
   readonly stream: Duplex
   hold(): void
   release(): void
+  /** Ends the connection as the end of a process would; resolves when the peer has noticed, or does not in time. */
+  close(): Promise<void>
 }
+
+/** Milliseconds for a peer to notice. */
+const PATIENCE = 100
 
 export function createGate(socket: Socket, held: boolean): Gate {
   let waiting: (() => void)[] | undefined = held ? [] : undefined
@@ -23,7 +28,8 @@ export function createGate(socket: Socket, held: boolean): Gate {
     writev: (chunks, done) => pass(() => socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)),
     final: done => pass(() => socket.end(done)),
     destroy(error, done) {
-      socket.destroy()
+      if (error !== null) socket.destroy()
+      else socket.end()
       done(error)
     },
   })
@@ -47,6 +53,19 @@ export function createGate(socket: Socket, held: boolean): Gate {
       waiting = undefined
       for (const step of steps) step()
       socket.resume()
+    },
+    close() {
+      waiting ??= [] // nothing of what still comes is for the server
+      stream.destroy()
+      return new Promise(resolve => {
+        if (socket.destroyed) return resolve()
+        const timer = setTimeout(() => socket.destroy(), PATIENCE).unref()
+        socket.once('close', () => {
+          clearTimeout(timer)
+          resolve()
+        })
+        socket.resume().end()
+      })
     },
   }
 }

@@ -7,9 +7,6 @@ import { NO_LEASE, type Reader, type Store, type Writer } from './store.ts'
 import { type Branch, checkTxn, chooseBranch, operations } from './txn.ts'
 import type { DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest } from './wire.ts'
 
-/** Operations that one transaction may have, as etcd's `--max-txn-ops`. */
-const MAX_TXN_OPS = 128
-
 const EMPTY = Buffer.alloc(0)
 
 const present = (kv: unknown) => (kv === undefined ? {} : { prev_kv: kv })
@@ -18,10 +15,12 @@ const present = (kv: unknown) => (kv === undefined ? {} : { prev_kv: kv })
 export class Kv {
   readonly #store: Store
   readonly #leases: Leases
+  readonly #maxTxnOps: number
 
-  constructor(store: Store, leases: Leases) {
+  constructor(store: Store, leases: Leases, maxTxnOps: number) {
     this.#store = store
     this.#leases = leases
+    this.#maxTxnOps = maxTxnOps
   }
 
   range(request: RangeRequest, access: Access): object {
@@ -45,7 +44,7 @@ export class Kv {
   }
 
   txn(request: TxnRequest, access: Access): object {
-    checkTxn(request, MAX_TXN_OPS, checkOp)
+    checkTxn(request, this.#maxTxnOps, checkOp)
     this.#mayTxn(request, access)
     const branch = chooseBranch(this.#store, request)
     for (const { request_put: put } of operations(branch)) if (put) this.#checkPut(put)

@@ -7,7 +7,6 @@ import type { Int64 } from './wire.ts'
 
 /** Seconds, as in etcd. */
 const LONGEST_TTL = 9_000_000_000n
-const SHORTEST_TTL = 1n
 
 export interface Lease {
   readonly id: Int64
@@ -23,16 +22,18 @@ export class Leases {
   readonly #leases = new Map<Int64, Lease>()
   readonly #clock: Clock
   readonly #store: Store
+  readonly #shortest: bigint
 
-  constructor(clock: Clock, store: Store) {
+  constructor(clock: Clock, store: Store, shortestTtl: number) {
     this.#clock = clock
     this.#store = store
+    this.#shortest = BigInt(shortestTtl)
   }
 
   grant(request: { ID?: Int64; TTL?: Int64 }): Lease {
     const asked = BigInt(request.TTL ?? 0)
     if (asked > LONGEST_TTL) throw refused('leaseTtlTooLarge')
-    const ttl = asked < SHORTEST_TTL ? SHORTEST_TTL : asked
+    const ttl = asked < this.#shortest ? this.#shortest : asked
     const { ID = NO_LEASE } = request
     const id = ID === NO_LEASE ? this.#freeId() : ID
     if (this.#leases.has(id)) throw refused('leaseExists')

@@ -9,8 +9,8 @@ export interface Listener {
   /** Connections stay open and nothing passes; new ones are accepted and hang. */
   hold(): void
   release(): void
-  /** Ends all connections. */
-  disconnect(): void
+  /** Ends all connections; resolves when their peers have noticed. */
+  disconnect(): Promise<void>
   /** Ends all connections and refuses new ones. */
   close(): Promise<void>
 }
@@ -27,8 +27,8 @@ export function createListener(host: string, accept: (connection: Duplex) => voi
   })
   server.unref()
 
-  function disconnect() {
-    for (const socket of connections.keys()) socket.destroy()
+  async function disconnect() {
+    await Promise.all([...connections.values()].map(gate => gate.close()))
   }
 
   return {
@@ -53,7 +53,7 @@ export function createListener(host: string, accept: (connection: Duplex) => voi
     async close() {
       held = false
       const closed = server.listening ? new Promise(resolve => server.close(resolve)) : undefined
-      disconnect()
+      await disconnect()
       await closed
     },
   }

@@ -127,7 +127,10 @@ function serve(
     traffic.arrive(rpc)
     handler = handle({ send: answer => call.writable && call.write(answer) })
   })
-  call.on('data', message => attempt(() => handler?.receive(message)))
+  call.on('data', message => {
+    traffic.receive(rpc)
+    attempt(() => handler?.receive(message))
+  })
   call.on('drain', () => handler?.drained?.())
   call.once('end', () => {
     if (handler?.outlivesInput) return

@@ -4,6 +4,7 @@ import { EtcdError } from './errors.ts'
 export class Traffic {
   readonly #names = new Set<string>()
   readonly #counts = new Map<string, number>()
+  readonly #received = new Map<string, number>()
   readonly #open = new Map<string, number>()
   readonly #faults = new Map<string, EtcdError[]>()
 
@@ -32,6 +33,21 @@ export class Traffic {
 
   openStreams(rpc: string): number {
     return this.#open.get(rpc) ?? 0
+  }
+
+  /** A message on a stream. */
+  receive(rpc: string): void {
+    this.#received.set(rpc, (this.#received.get(rpc) ?? 0) + 1)
+  }
+
+  /** Under the names that etcd has for them. */
+  samples(): Map<string, number> {
+    const samples = new Map<string, number>()
+    const add = (metric: string, rpc: string, value: number) =>
+      samples.set(`grpc_server_${metric}_total{grpc_method="${rpc}"}`, value)
+    for (const [rpc, count] of this.#counts) add('started', rpc, count)
+    for (const [rpc, count] of this.#received) add('msg_received', rpc, count)
+    return samples
   }
 
   get counts(): Record<string, number> {

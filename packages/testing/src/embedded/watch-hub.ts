@@ -37,6 +37,10 @@ export class WatchHub {
     this.#store = store
   }
 
+  get size(): number {
+    return this.#watches.size
+  }
+
   /** Starts a watch, which delivers nothing before its first `catchUp`. */
   open(options: WatchOptions, sink: Sink): Watch {
     let next = options.from
