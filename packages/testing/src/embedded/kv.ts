@@ -2,6 +2,7 @@ import type { Access } from './access.ts'
 import { refused } from './errors.ts'
 import { keyRange, keyText } from './key-range.ts'
 import type { Leases } from './leases.ts'
+import { dropEmptyEnd, dropEmptyEnds, isReadOnly } from './raft.ts'
 import { checkRange, readRange } from './range.ts'
 import { NO_LEASE, type Reader, type Store, type Writer } from './store.ts'
 import { type Branch, checkTxn, chooseBranch, operations } from './txn.ts'
@@ -33,18 +34,21 @@ export class Kv {
   put(request: PutRequest, access: Access): object {
     checkOp({ request_put: request })
     this.#mayPut(request, access)
+    this.#checkLease(request)
     this.#checkPut(request)
     return this.#store.write(writer => this.#put(writer, request))
   }
 
   deleteRange(request: DeleteRangeRequest, access: Access): object {
     checkOp({ request_delete_range: request })
+    dropEmptyEnd(request)
     mayDelete(request, access)
     return this.#store.write(writer => remove(writer, request))
   }
 
   txn(request: TxnRequest, access: Access): object {
     checkTxn(request, this.#maxTxnOps, checkOp)
+    if (!isReadOnly(request)) dropEmptyEnds(request)
     this.#mayTxn(request, access)
     const branch = chooseBranch(this.#store, request)
     for (const { request_put: put } of operations(branch)) if (put) this.#checkPut(put)
@@ -57,8 +61,13 @@ export class Kv {
   }
 
   /** Refuses what would fail, since nothing may fail once the first write is done. */
-  #checkPut({ key, lease = NO_LEASE, ignore_value, ignore_lease }: PutRequest): void {
+  #checkPut(request: PutRequest): void {
+    const { key, ignore_value, ignore_lease } = request
     if ((ignore_value || ignore_lease) && this.#store.get(key!) === undefined) throw refused('keyNotFound')
+    this.#checkLease(request)
+  }
+
+  #checkLease({ lease = NO_LEASE }: PutRequest): void {
     if (lease !== NO_LEASE) this.#leases.find(lease)
   }
 

@@ -1,7 +1,7 @@
 import { refused } from './errors.ts'
 import { contains, type KeyRange, keyRange, keyText } from './key-range.ts'
 import type { Reader } from './store.ts'
-import type { Compare, KeyValue, RequestOp, TxnRequest } from './wire.ts'
+import type { Compare, DeleteRangeRequest, KeyValue, RequestOp, TxnRequest } from './wire.ts'
 import { counter } from './wire.ts'
 
 const VERSION = 0
@@ -37,7 +37,7 @@ function checkOverlap(ops: readonly RequestOp[]): Touched {
   const puts = new Set<string>()
   const deletes: KeyRange[] = []
   const isDeleted = (key: string) => deletes.some(range => contains(range, key))
-  for (const { request_delete_range: request } of ops) if (request) deletes.push(keyRange(request))
+  for (const { request_delete_range: request } of ops) if (request) deletes.push(rangeAsCompared(request))
   for (const { request_txn: txn } of ops) {
     if (!txn) continue
     const then = checkOverlap(txn.success)
@@ -58,6 +58,11 @@ function checkOverlap(ops: readonly RequestOp[]): Touched {
     puts.add(key)
   }
   return { puts, deletes }
+}
+
+/** Here etcd takes an end that is empty for none, and a zero byte for what it is: an end before all keys. */
+function rangeAsCompared({ key, range_end: end }: DeleteRangeRequest): KeyRange {
+  return { start: keyText(key!), end: end?.length ? keyText(end) : undefined }
 }
 
 /** One branch of a transaction that was chosen before anything was written, nested ones included. */

@@ -210,6 +210,22 @@ conform('Txn', (test, etcd) => {
     await txn({ success: [put('a'), get('a')] })
   })
 
+  test('a delete of all that follows may go along with a put of one of them', async () => {
+    await etcd.put('b')
+    const follows = { request_delete_range: { key: etcd.key('a'), range_end: '\0' } }
+    await txn({ success: [follows, put('b')] })
+    expect((await etcd.range()).kvs[0].version).toBe('1')
+  })
+
+  test('an end that is sent but empty means all that follow, unless the transaction writes', async () => {
+    await etcd.put('b')
+    const empty = get('a', { range_end: '' })
+    const counts = async (...success: object[]) =>
+      (await txn({ success })).responses.map((answer: Answer) => answer.response_range?.count)
+    expect(await counts(empty)).toEqual(['1'])
+    expect(await counts(empty, put('c'))).toEqual(['0', undefined])
+  })
+
   test('128 operations are taken, one more is refused', async () => {
     const puts = (count: number) => Array.from({ length: count }, (_, index) => put(String(index)))
     await txn({ success: puts(128), failure: puts(128) })

@@ -98,6 +98,12 @@ conform('Put', (test, etcd) => {
     expect(await etcd.revision()).toBe(before)
   })
 
+  test('of a lease and a key that are both not there, the lease is told of', async () => {
+    await expect(etcd.put('a', '', { lease: 99, ignore_value: true })).rejects.toMatchObject(
+      refusal(5, 'requested lease not found'),
+    )
+  })
+
   test('an empty key is refused', async () => {
     await expect(etcd.call('Put', { value: 'x' })).rejects.toMatchObject(refusal(3, 'key is not provided'))
   })
@@ -154,6 +160,12 @@ conform('DeleteRange', (test, etcd) => {
       { key: 'a', value: '1', version: '1', lease: '0' },
       { key: 'b', value: '2', version: '1', lease: '0' },
     ])
+  })
+
+  test('an end that is sent but empty is none, unlike that of a range request', async () => {
+    await etcd.put('a')
+    await etcd.put('b')
+    expect((await del({ key: etcd.key('a'), range_end: '' })).deleted).toBe('1')
   })
 
   test('an end of one zero byte deletes all that follow', async () => {
