@@ -6,7 +6,8 @@ import type { Traffic } from './traffic.ts'
 export function clusterService(backend: () => Backend, traffic: Traffic, endpoint: string): Service {
   return service('Cluster', traffic, backend, {
     MemberList: () => ({
-      header: backend().header(),
+      // the one answer that says nothing of the store
+      header: { ...backend().header(), revision: 0 },
       members: [
         {
           ID: backend().memberId,

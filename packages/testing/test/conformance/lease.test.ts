@@ -200,6 +200,7 @@ conform('Cluster and Maintenance', (test, etcd) => {
     const { members, header } = await etcd.call('MemberList')
     expect(members).toHaveLength(1)
     expect(members[0]).toMatchObject({ ID: header.member_id, isLearner: false })
+    expect(header.revision).toBe('0')
     expect(members[0].clientURLs[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     expect(members[0].name).not.toBe('')
   })

@@ -77,8 +77,8 @@ const { txn } = fc.letrec<{ op: Request; txn: Request }>(tie => ({
   ),
   txn: fc.record({
     compare: fc.array(compare, { maxLength: 2 }),
-    success: fc.array(tie('op'), { maxLength: 3, depthSize: 'small' }),
-    failure: fc.array(tie('op'), { maxLength: 2, depthSize: 'small' }),
+    success: fc.array(tie('op'), { maxLength: 3 }),
+    failure: fc.array(tie('op'), { maxLength: 2 }),
   }),
 }))
 
