@@ -4,6 +4,8 @@ import { openStage, type Stage } from './stage.ts'
 export interface DemoOptions {
   /** Every scene once; else over and over. */
   once: boolean
+  /** On a real etcd, started for it. */
+  etcd: boolean
   /** Ends the demo. */
   signal: AbortSignal
 }
@@ -22,13 +24,13 @@ export interface Report extends Times {
 }
 
 /** Opens everything, plays the scenes, and closes everything in order. Rejects if it cannot start. */
-export async function runDemo({ once, signal }: DemoOptions): Promise<Report> {
+export async function runDemo({ once, etcd, signal }: DemoOptions): Promise<Report> {
   const closers: (() => Promise<void>)[] = []
   const times: Times = {}
   let stage: Stage | undefined
   let happened = false
   try {
-    stage = await openStage({ once, signal, onOpen: close => closers.unshift(close) })
+    stage = await openStage({ once, etcd, signal, onOpen: close => closers.unshift(close) })
     do happened = await play(scenes, { stage, times, once, signal })
     while (!once)
   } catch (error) {

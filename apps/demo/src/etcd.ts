@@ -1,5 +1,5 @@
 import { createRegistry, type EtcdRegisterError } from '@etcd-register/core'
-import { type FaultProxy, startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
+import { type FaultProxy, startEtcd, startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
 
 /** The etcd of this demo, and the consumer's own link to it, which can be cut. */
 export interface Etcd {
@@ -13,14 +13,17 @@ export interface Etcd {
   stop(): Promise<void>
 }
 
-/** Uses `ETCD_ENDPOINTS` if set, else starts an etcd. Rejects with a message for people. */
-export async function openEtcd(): Promise<Etcd> {
+/**
+ * Starts a real etcd if that is wanted, else uses `ETCD_ENDPOINTS` if set, else starts the embedded one. Rejects with
+ * a message for people.
+ */
+export async function openEtcd(real: boolean): Promise<Etcd> {
   const given = process.env.ETCD_ENDPOINTS?.trim()
-  return given ? useEtcd(given) : startEtcd()
+  return given && !real ? useEtcd(given) : startOwn(real)
 }
 
-async function startEtcd(): Promise<Etcd> {
-  const etcd = await startEtcdBinary()
+async function startOwn(real: boolean): Promise<Etcd> {
+  const etcd = await (real ? startEtcdBinary() : startEtcd())
   // What is set for another etcd, such as a password, is not for this one.
   for (const name of Object.keys(process.env)) if (/^ETCD(CTL)?_/.test(name)) delete process.env[name]
   const { endpoint } = etcd
@@ -29,7 +32,14 @@ async function startEtcd(): Promise<Etcd> {
     await link.stop()
     await etcd.stop()
   }
-  return { label: `${endpoint}, started for this demo`, endpoints: endpoint, target: endpoint, link, stop }
+  const what = real ? 'a real one' : 'in this process, in memory only'
+  return {
+    label: `${endpoint} (${what}), started for this demo`,
+    endpoints: endpoint,
+    target: endpoint,
+    link,
+    stop,
+  }
 }
 
 async function useEtcd(endpoints: string): Promise<Etcd> {

@@ -2,16 +2,18 @@ import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runDemo } from './demo.ts'
 
-const USAGE = `usage: npm run demo -- [--once] [--json]
+const USAGE = `usage: npm run demo -- [--once] [--json] [--etcd]
   --once  every scene once, unattended; exit status 1 if one did not happen
   --json  the observed times and counts as one JSON object on the last line, or why there are none
-It uses the etcd at ETCD_ENDPOINTS, under a key prefix of its own, or starts one.
+  --etcd  on a real etcd, which has to be installed
+It needs nothing: without --etcd it uses the etcd at ETCD_ENDPOINTS, under a key prefix of its own, or one that it
+brings along.
 Ctrl-C ends everything in order, a second one at once; the exit status is 130.`
 
 /** npm passes on a Ctrl-C that the terminal has sent to us too: within this time, in ms, it is the same one. */
 const DUPLICATE = 500
 
-const { once, json } = readArguments()
+const { once, json, etcd } = readArguments()
 const stop = new AbortController()
 let stoppedAt = 0
 let status = 0
@@ -31,7 +33,7 @@ process.stdout.on('error', () => {
 })
 
 try {
-  const report = await runDemo({ once, signal: stop.signal })
+  const report = await runDemo({ once, etcd, signal: stop.signal })
   if (once && !stop.signal.aborted) status = report.ok ? 0 : 1
   if (json) console.log(JSON.stringify(report))
 } catch (error) {
@@ -42,10 +44,10 @@ try {
 }
 process.exitCode = status
 
-function readArguments(): { once: boolean; json: boolean } {
+function readArguments(): { once: boolean; json: boolean; etcd: boolean } {
   const flag = { type: 'boolean', default: false } as const
   try {
-    const { values } = parseArgs({ options: { once: flag, json: flag, help: flag } })
+    const { values } = parseArgs({ options: { once: flag, json: flag, etcd: flag, help: flag } })
     if (!values.help) return values
     console.log(USAGE)
     process.exit(0)

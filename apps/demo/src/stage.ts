@@ -29,6 +29,8 @@ export interface Stage {
 
 export interface StageOptions {
   once: boolean
+  /** A real etcd instead of the embedded one. */
+  etcd: boolean
   /** Ends all waiting. */
   signal: AbortSignal
   /** Gets the way to close each thing that was opened, the first to be closed last. */
@@ -36,8 +38,8 @@ export interface StageOptions {
 }
 
 /** Rejects with a message for people if there is no etcd. */
-export async function openStage({ once, signal, onOpen }: StageOptions): Promise<Stage> {
-  const etcd = await openEtcd()
+export async function openStage({ once, etcd: real, signal, onOpen }: StageOptions): Promise<Stage> {
+  const etcd = await openEtcd(real)
   onOpen(() => etcd.stop())
   signal.throwIfAborted()
   const namespace = `/etcd-register-demo/${randomBytes(4).toString('hex')}`

@@ -2,36 +2,42 @@ import { startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
 import { test } from 'vitest'
 import { alive, startDemo } from './demo-process.ts'
 
-test.concurrent('unattended, every scene happens in under 40 s, and no call fails but those to a crashed instance', async ({
-  expect,
-}) => {
-  await using demo = startDemo(['--once', '--json'])
-  expect(await demo.ended, demo.lines.join('\n')).toBe(0)
-  const report = JSON.parse(demo.lines.at(-1)!)
-  expect(report).toMatchObject({ ok: true, failed: 0, ttl: 5 })
-  expect(report.requests).toBeGreaterThan(100)
-  expect(report.failedAfterCrash).toBeGreaterThan(0)
-  expect(report.seconds).toBeLessThan(40)
-  const bounds = {
-    startMs: [1, 10_000],
-    leaveMs: [0, 2000],
-    joinMs: [1, 10_000],
-    crashMs: [2000, 12_000], // the lease of 5 s was renewed at most 2 s before
-    staleMs: [0, 5000],
-    freshMs: [0, 15_000],
-  }
-  for (const [name, [least, most]] of Object.entries(bounds)) {
-    expect(report[name], name).toBeGreaterThanOrEqual(least!)
-    expect(report[name], name).toBeLessThan(most!)
-  }
-  expect(demo.errors).toEqual([])
-}, 60_000)
+test.concurrent.for([
+  ['by itself', []],
+  ['on a real etcd', ['--etcd']],
+] as const)(
+  '%s, unattended, every scene happens in under 40 s, and no call fails but those to a crashed instance',
+  async ([where, more], { expect }) => {
+    await using demo = startDemo(['--once', '--json', ...more])
+    expect(await demo.ended, demo.lines.join('\n')).toBe(0)
+    const report = JSON.parse(demo.lines.at(-1)!)
+    expect(report).toMatchObject({ ok: true, failed: 0, ttl: 5 })
+    expect(report.requests).toBeGreaterThan(100)
+    expect(report.failedAfterCrash).toBeGreaterThan(0)
+    expect(report.seconds).toBeLessThan(40)
+    const bounds = {
+      startMs: [1, 10_000],
+      leaveMs: [0, 2000],
+      joinMs: [1, 10_000],
+      crashMs: [2000, 12_000], // the lease of 5 s was renewed at most 2 s before
+      staleMs: [0, 5000],
+      freshMs: [0, 15_000],
+    }
+    for (const [name, [least, most]] of Object.entries(bounds)) {
+      expect(report[name], name).toBeGreaterThanOrEqual(least!)
+      expect(report[name], name).toBeLessThan(most!)
+    }
+    expect(demo.errors).toEqual([])
+    expect(demo.lines.join('\n')).toContain(where === 'by itself' ? 'in memory only' : 'a real one')
+  },
+  60_000,
+)
 
 test.concurrent('Ctrl-C ends everything in order, and the exit status is 130', async ({ expect }) => {
   await using demo = startDemo(['--json'])
   await demo.line('✓ start')
   const processes = demo.processes()
-  expect(processes.length).toBeGreaterThanOrEqual(4) // the demo, etcd, two instances
+  expect(processes.length).toBeGreaterThanOrEqual(3) // the demo, two instances
   demo.ctrlC()
   expect(await demo.ended).toBe(130)
   expect(alive(processes)).toEqual([])
@@ -52,8 +58,8 @@ test.concurrent('a second Ctrl-C ends it at once', async ({ expect }) => {
   await expect.poll(() => alive(processes)).toEqual([])
 })
 
-test.concurrent('nothing is left when the demo is killed', async ({ expect }) => {
-  await using demo = startDemo()
+test.concurrent('nothing is left when the demo is killed, not even its real etcd', async ({ expect }) => {
+  await using demo = startDemo(['--etcd'])
   await demo.line('✓ start')
   const processes = demo.processes()
   demo.kill()

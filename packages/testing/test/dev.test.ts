@@ -1,0 +1,67 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { startEtcd } from '@etcd-register/testing'
+import { expect, onTestFinished, test } from 'vitest'
+import { etcdClient } from './support/etcd-client.ts'
+
+const command = fileURLToPath(new URL('../dist/dev.mjs', import.meta.url))
+const run = (...args: string[]) => promisify(execFile)(process.execPath, [command, ...args])
+
+/** Started, and everything it has said by then. */
+async function start(...args: string[]): Promise<{ child: ChildProcess; said: string; endpoint: string }> {
+  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => {
+    child.kill('SIGKILL')
+  })
+  let said = ''
+  child.stdout.on('data', chunk => {
+    said += chunk
+  })
+  await expect.poll(() => said, { timeout: 10_000 }).toContain('Ctrl-C')
+  return { child, said, endpoint: /http:\/\/\S+/.exec(said)![0] }
+}
+
+test('the command serves etcd until it is ended, and says where, what it is, and what it is not', async () => {
+  const { child, said, endpoint } = await start('--port', '0')
+  expect(said).toMatch(/^etcd for development at http:\/\/127\.0\.0\.1:\d+\n/)
+  expect(said).toContain('everything in memory and gone at the end')
+  expect(said).toContain('For production run an etcd cluster')
+  expect(said).toContain(`ETCD_ENDPOINTS=${endpoint}`)
+  const client = etcdClient(endpoint)
+  await client.call('Put', { key: 'a', value: 'b' })
+  client.close()
+  child.kill('SIGINT')
+  expect(await once(child, 'exit')).toEqual([0, null])
+})
+
+test('it ends at once though clients are connected', async () => {
+  const { child, endpoint } = await start('--port', '0', '--host', '127.0.0.1')
+  const client = etcdClient(endpoint)
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: 'a' } })
+  await stream.next()
+  child.kill('SIGTERM')
+  expect(await once(child, 'exit')).toEqual([0, null])
+  client.close()
+})
+
+test('a port that is taken is told with the way out', async () => {
+  await using etcd = await startEtcd()
+  await expect(run('--port', String(etcd.port))).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining(`Port ${etcd.port} is taken`),
+  })
+})
+
+test.each([[['--port', 'x']], [['--port', '70000']], [['--wrong']], [['more']]])(
+  'arguments that are wrong (%s) are told with the usage',
+  async args => {
+    await expect(run(...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('usage:') })
+  },
+)
+
+test('it explains itself with --help', async () => {
+  expect((await run('--help')).stdout).toContain('usage: etcd-register-dev')
+})
