@@ -22,9 +22,3 @@ export function keyRange({ key, range_end: end }: { key?: Buffer; range_end?: Bu
 export function contains({ start, end }: KeyRange, key: KeyText): boolean {
   return end === undefined ? key === start : key >= start && key < end
 }
-
-/** Whether the inner range lies wholly in the outer one. */
-export function covers(outer: KeyRange, inner: KeyRange): boolean {
-  if (inner.end === undefined) return contains(outer, inner.start)
-  return outer.end !== undefined && inner.start >= outer.start && inner.end <= outer.end
-}

@@ -27,7 +27,7 @@ export type Unary = (request: any, access: Access) => object
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export type Stream = (call: Duplex<any>) => StreamHandler
 
-export interface StreamHandler {
+interface StreamHandler {
   // biome-ignore lint/suspicious/noExplicitAny: as above
   receive(message: any): void
   /** The stream is over. */
