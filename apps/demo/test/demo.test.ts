@@ -2,11 +2,12 @@ import { startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
 import { test } from 'vitest'
 import { alive, startDemo } from './demo-process.ts'
 
-test.concurrent.for([
+test.for([
   ['by itself', []],
   ['on a real etcd', ['--etcd']],
 ] as const)(
   '%s, unattended, every scene happens in under 40 s, and no call fails but those to a crashed instance',
+  { concurrent: true, timeout: 60_000 },
   async ([where, more], { expect }) => {
     await using demo = startDemo(['--once', '--json', ...more])
     expect(await demo.ended, demo.lines.join('\n')).toBe(0)
@@ -30,7 +31,6 @@ test.concurrent.for([
     expect(demo.errors).toEqual([])
     expect(demo.lines.join('\n')).toContain(where === 'by itself' ? 'in memory only' : 'a real one')
   },
-  60_000,
 )
 
 test.concurrent('Ctrl-C ends everything in order, and the exit status is 130', async ({ expect }) => {

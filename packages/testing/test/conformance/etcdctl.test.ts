@@ -108,7 +108,7 @@ test('members, health and status print the same, but for ids and sizes', async (
     await onBoth(['member', 'list', '-w', format], cells)
     await onBoth(['endpoint', 'health', '-w', format], text =>
       cells(text)
-        .replace(/[\d.]+ms/, 'TIME')
+        .replace(/[\d.]+(ms|µs|s)\b/, 'TIME')
         .replace(/"took":"[^"]+"/, 'TIME'),
     )
     const numbers = (text: string) => cells(text).replace(/(true|false)(,| \|).*/g, '$1 NUMBERS')
