@@ -10,6 +10,8 @@ export type AddressRule = 'option' | 'environment' | 'bound' | 'route-to-etcd' |
 export interface Address {
   host: string
   rule: AddressRule
+  /** Only this machine can reach it, and it is not sure that this is meant. */
+  local?: boolean
 }
 
 export interface AddressSources {
@@ -74,7 +76,10 @@ export function knownAddress({ host, bound, env = process.env }: AddressSources)
  */
 export async function resolveAddress(sources: AddressSources): Promise<Address> {
   const known = knownAddress(sources)
-  if (known !== undefined) return known
+  const etcdIsHere = sources.etcdHosts.some(etcd => isLoopback(splitHost(etcd).host))
+  if (known !== undefined) {
+    return known.rule === 'bound' && isLoopback(known.host) && !etcdIsHere ? { ...known, local: true } : known
+  }
   for (const etcd of sources.etcdHosts) {
     const { host, port } = splitHost(etcd)
     // A name can have addresses of both families, and this machine a route to one of them only.
@@ -86,8 +91,7 @@ export async function resolveAddress(sources: AddressSources): Promise<Address> 
   }
   const routable = routableAddresses(sources.interfaces ?? networkInterfaces)
   if (routable.length === 1) return { host: routable[0]!, rule: 'only-interface' }
-  if (sources.etcdHosts.some(etcd => isLoopback(splitHost(etcd).host)))
-    return { host: '127.0.0.1', rule: 'loopback' }
+  if (etcdIsHere) return { host: '127.0.0.1', rule: 'loopback', local: true }
   throw new EtcdRegisterError(
     'ERR_NO_ADDRESS',
     `No address to advertise: ${routable.length === 0 ? 'no interface has a routable address' : `several interfaces could be meant (${routable.join(', ')})`}` +
@@ -121,8 +125,8 @@ function localAddressTowards(host: string, port: number): Promise<string | undef
   })
 }
 
-/** Of `http://host:port`, with or without the scheme. */
+/** Of `http://host:port`, with or without the scheme. A URL leaves out its scheme's own port; a route needs any. */
 function splitHost(etcd: string): { host: string; port: number } {
   const url = new URL(etcd.includes('://') ? etcd : `http://${etcd}`)
-  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) || 2379 }
 }

@@ -221,12 +221,12 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   async #findAddress(): Promise<void> {
-    const { host, rule } = await this.#deps.address()
+    const { host, rule, local = false } = await this.#deps.address()
     this.#advertised.host = host
     await this.#deps.claim(this, this.#advertised.keys())
     this.#rule = rule
-    if (rule !== 'loopback') return
-    const text = `advertising ${host}, which only this machine can reach; set the option "host" or SERVICE_HOST`
+    if (!local) return
+    const text = `advertising ${host}, which only this machine can reach; listen on 0.0.0.0, or set the option "host" or SERVICE_HOST`
     this.#deps.logger.warn({ host, service: this.instance.name }, text)
   }
 

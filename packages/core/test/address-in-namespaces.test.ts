@@ -54,6 +54,11 @@ describe.skipIf(!haveNamespaces() && !process.env.CI)(
         'route-to-etcd http://10.9.9.9:8000',
       ],
       [
+        'the one that routes to etcd, also where its URL leaves out the port',
+        { ...several, etcd: 'http://10.9.9.50:80' },
+        'route-to-etcd http://10.9.9.9:8000',
+      ],
+      [
         'the one of the default route',
         { ...several, etcd: '192.0.2.7' },
         'route-to-etcd http://10.1.2.3:8000',

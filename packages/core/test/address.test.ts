@@ -85,8 +85,17 @@ describe('the advertised host, by the first rule that gives one', () => {
       machine('169.254.9.9', 'fe80::5'),
       machine('10.0.0.5', '172.17.0.1'),
     ]) {
-      expect(await resolve({ interfaces })).toEqual({ host: '127.0.0.1', rule: 'loopback' })
+      expect(await resolve({ interfaces })).toEqual({ host: '127.0.0.1', rule: 'loopback', local: true })
     }
+  })
+
+  test('a loopback that the socket is bound to is said to be local, unless etcd is there too', async () => {
+    const bound = { host: '127.0.0.1', rule: 'bound' }
+    expect(await resolve({ bound: '127.0.0.1', etcdHosts: ['192.0.2.7:2379'] })).toEqual({
+      ...bound,
+      local: true,
+    })
+    expect(await resolve({ bound: '127.0.0.1', etcdHosts: ['localhost:2379'] })).toEqual(bound)
   })
 
   test('else an error with the fix in it', async () => {
