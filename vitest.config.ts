@@ -48,7 +48,6 @@ const NEST = /^(@nestjs\/|reflect-metadata$|rxjs$)/
 interface Variant {
   name: string
   plugins: Plugin[]
-  isolate?: boolean
   include?: string[]
   exclude?: string[]
 }
@@ -71,8 +70,6 @@ const variants: Record<string, Variant[]> = {
   ],
   nestjs: ['nest10', 'nest11', 'nest12'].map(name => ({
     name,
-    // Loading Nest takes longer than most files of tests.
-    isolate: false,
     plugins: [from(NEST, `fixtures/${name}`)],
   })),
   'nest-payments': [{ name: 'nest-payments', plugins: [from(NEST, 'apps/nest-payments')] }],
@@ -83,7 +80,7 @@ const projects = ['packages', 'apps']
   .filter(({ folder, name }) => existsSync(`${root}${folder}/${name}/test`))
   .flatMap(({ folder, name: project }) =>
     (variants[project] ?? [{ name: project, plugins: [] }]).map(
-      ({ name, plugins, isolate = true, include, exclude = [] }) => ({
+      ({ name, plugins, include, exclude = [] }) => ({
         extends: true as const,
         plugins,
         test: {
@@ -92,7 +89,6 @@ const projects = ['packages', 'apps']
           include: include ?? ['test/**/*.test.ts'],
           exclude,
           env: { FRAMEWORK: name },
-          isolate,
         },
       }),
     ),
@@ -105,6 +101,8 @@ export default defineConfig({
     projects,
     reporters: ['default', `${root}scripts/closing-line-reporter.mjs`],
     pool: 'forks',
+    // To load frameworks and gRPC takes longer than most files of tests, so those of one process share them.
+    isolate: false,
     // Most of a test's time is waiting for leases and timeouts, so more of them fit than there are cores.
     maxWorkers: 5,
     testTimeout: 30_000,
