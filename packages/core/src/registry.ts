@@ -68,6 +68,7 @@ export class EtcdRegistry implements Registry {
   readonly #sources = new Set<Source>()
   readonly #discoveries = new Set<Discovery>()
   #hold: NodeJS.Timeout | undefined
+  #holds = true
   #closing: Promise<void> | undefined
 
   constructor(options: ResolvedOptions, clock: Clock) {
@@ -91,6 +92,12 @@ export class EtcdRegistry implements Registry {
 
   get logger(): Logger {
     return this.#options.logger
+  }
+
+  /** For adapters: `false` until the app has started, since nobody closes what belongs to one that failed to. */
+  holdProcess(holds: boolean): void {
+    this.#holds = holds
+    this.#holdProcess()
   }
 
   /** Throws what `register()` would throw of the options, and registers nothing. */
@@ -301,7 +308,8 @@ export class EtcdRegistry implements Registry {
   #holdProcess(): void {
     clearInterval(this.#hold)
     this.#hold = undefined
-    if (this.#registrations.size + this.#discoveries.size > 0) this.#hold = setInterval(() => {}, 0x7fff_ffff)
+    if (this.#holds && this.#registrations.size + this.#discoveries.size > 0)
+      this.#hold = setInterval(() => {}, 0x7fff_ffff)
   }
 
   #throwIfClosed(): void {

@@ -12,6 +12,7 @@ import {
 import {
   Inject,
   Injectable,
+  type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
   type OnModuleInit,
@@ -25,7 +26,7 @@ import { nestLogger } from './nest-logger.ts'
 /** Ties the registration of the app's server to Nest's own order of starting and ending. */
 @Injectable()
 export class EtcdLifecycle
-  implements CurrentRegistration, OnModuleInit, OnModuleDestroy, OnApplicationShutdown
+  implements CurrentRegistration, OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
   readonly registry: Registry
   readonly #options: EtcdModuleOptions
@@ -55,6 +56,7 @@ export class EtcdLifecycle
     } as RegistryOptions
     this.registry = options.registry ?? createRegistry(registryOptions)
     this.#host = createServiceHost({ ...others, registry: this.registry })
+    if (options.registry === undefined) holdProcess(this.registry, false)
     destroyFirst(modules, EtcdLifecycle)
   }
 
@@ -86,6 +88,10 @@ export class EtcdLifecycle
     }
   }
 
+  onApplicationBootstrap(): void {
+    if (this.#options.registry === undefined) holdProcess(this.registry, true)
+  }
+
   /** Before all others, whose databases have to be there while the last requests are answered. */
   async onModuleDestroy(): Promise<void> {
     await this.#host.shutdown()
@@ -96,4 +102,9 @@ export class EtcdLifecycle
     await Promise.all(this.#discoveries.map(discovery => discovery.close()))
     if (this.#options.registry === undefined) await this.registry.close()
   }
+}
+
+/** An app that fails to start closes nothing: until it has, nothing of ours keeps the process alive. */
+function holdProcess(registry: Registry & { holdProcess?(holds: boolean): void }, holds: boolean): void {
+  registry.holdProcess?.(holds)
 }
