@@ -40,7 +40,7 @@ const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,253}$/
 /** Besides the one of its own port; readers take 32. */
 const MOST_ENDPOINTS = 31
 
-const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
+export const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
   'hosts',
   'auth',
   'tls',
@@ -51,7 +51,7 @@ const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
   'logger',
 ]
 
-const SERVICE_OPTIONS: readonly (keyof ServiceOptions)[] = [
+export const SERVICE_OPTIONS: readonly (keyof ServiceOptions)[] = [
   'name',
   'port',
   'host',
@@ -169,16 +169,17 @@ function resolveDetails(service: Partial<Details>): Details {
 }
 
 /** Throws `ERR_INVALID_OPTION`. */
-export function milliseconds(option: string, value: number, least = 0): number {
-  if (!Number.isInteger(value) || value < least || value > 600_000) {
-    throw invalidOption(option, `a whole number of milliseconds from ${least} to 600000`, value)
+export function milliseconds(option: string, value: number, least = 0, most = 600_000): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw invalidOption(option, `a whole number of milliseconds from ${least} to ${most}`, value)
   }
   return value
 }
 
 /** Throws `ERR_INVALID_OPTION` for what is no object, and for a name that is not one of those known. */
 export function checkNames(what: string, options: object, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null) throw invalidOption(what, 'an object', options)
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalidOption(what, 'an object', options)
   const unknown = Object.keys(options).find(name => !known.includes(name))
   if (unknown !== undefined)
     throw invalidOption(unknown, `left out: the ${what} are ${known.join(', ')}`, options[unknown as never])

@@ -1,9 +1,10 @@
 import cluster from 'node:cluster'
 import type { AddressInfo, Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
+import { beforeClose } from './close-hook.ts'
 import { type Connections, trackConnections } from './connections.ts'
 import { invalidOption } from './errors.ts'
-import { milliseconds } from './options.ts'
+import { checkNames, milliseconds, SERVICE_OPTIONS } from './options.ts'
 import type { EtcdRegistry } from './registry.ts'
 import { defaultServiceName } from './service-name.ts'
 import { leaveOnSignals } from './shutdown.ts'
@@ -41,6 +42,13 @@ export interface ServerRegistration {
   shutdown(): Promise<void>
 }
 
+export const SERVER_OPTIONS: readonly string[] = [
+  ...SERVICE_OPTIONS,
+  'drainDelay',
+  'shutdownTimeout',
+  'signals',
+]
+
 /** What of it is decided before any server listens. */
 interface ResolvedServerOptions {
   service: Partial<ServiceOptions> & { name: string }
@@ -51,6 +59,8 @@ interface ResolvedServerOptions {
 
 /** Throws `ERR_INVALID_OPTION`, so that nothing is left to throw when the server listens. */
 export function resolveServerOptions(options: ServerOptions, registry: Registry): ResolvedServerOptions {
+  checkNames('server options', options, SERVER_OPTIONS)
+  if (typeof registry?.register !== 'function') throw invalidOption('registry', 'a registry', registry)
   const {
     drainDelay,
     shutdownTimeout = Math.max(10_000, (drainDelay ?? 0) + 9000),
@@ -59,14 +69,16 @@ export function resolveServerOptions(options: ServerOptions, registry: Registry)
   } = options
   const service = { ...given, name: given.name ?? defaultServiceName() }
   ;(registry as Partial<EtcdRegistry>).check?.({ ...service, port: service.port ?? 1 })
+  if (drainDelay !== undefined) milliseconds('drainDelay', drainDelay, 0, 300_000)
   milliseconds('shutdownTimeout', shutdownTimeout)
+  if (typeof signals !== 'boolean') throw invalidOption('signals', 'true or false', signals)
   if (drainDelay !== undefined && drainDelay > 0 && drainDelay >= shutdownTimeout) {
     const rule = `less than shutdownTimeout (${shutdownTimeout}), which bounds the whole shutdown`
     throw invalidOption('drainDelay', rule, drainDelay)
   }
   return {
     service,
-    drainDelay: milliseconds('drainDelay', drainDelay ?? Math.min(1000, Math.floor(shutdownTimeout / 2))),
+    drainDelay: drainDelay ?? Math.min(1000, Math.floor(shutdownTimeout / 2)),
     shutdownTimeout,
     signals,
   }
@@ -91,9 +103,12 @@ class AttachedServer implements ServerRegistration {
   readonly #connections: Connections
   readonly #detach: () => void
   #state: ServerState = 'off'
+  /** Since the last `listening`; there can be one after we saw that the server listens. */
+  #listening = false
   #registration: Registration | undefined
   #left: Promise<void> | undefined
-  #closed: Promise<void> | undefined
+  /** Runs from the moment that somebody closes the server. */
+  #bound: NodeJS.Timeout | undefined
 
   constructor(server: Server, registry: Registry, options: ServerOptions) {
     if (typeof server?.on !== 'function' || typeof server.address !== 'function') {
@@ -102,34 +117,30 @@ class AttachedServer implements ServerRegistration {
     this.#options = resolveServerOptions(options, registry)
     this.#server = server
     this.#registry = registry
-    const listening = () => {
-      try {
-        this.#register()
-      } catch (err) {
-        const { name } = this.#options.service
-        this.#logger?.error({ err, service: name }, 'a server listens that cannot be registered')
-      }
-    }
-    const closed = () => {
-      this.#state = 'off'
-      void this.#registration?.deregister()
-    }
-    const close = server.close
-    server.close = callback => {
-      const closeNow = () => void close.call(server, callback)
-      if (server.listening) this.#closed = this.#close(closeNow)
-      else closeNow()
-      return server
-    }
-    server.on('listening', listening).on('close', closed)
     this.#connections = trackConnections(server)
+    const listening = () => this.#listen()
+    const closed = () => this.#end()
+    server.on('listening', listening).on('close', closed)
+    const forgetClose = beforeClose(server, {
+      leave: () => {
+        this.#bound ??= setTimeout(() => this.#connections.cut(), this.#options.shutdownTimeout)
+        return this.leave()
+      },
+      closing: () => {
+        if (this.#state !== 'off') this.#state = 'closing'
+        this.#connections.closeAsIdle()
+      },
+    })
     const forgetSignals = this.#options.signals
       ? leaveOnSignals({ leave: () => this.leave(), shutdown: () => this.shutdown() })
       : () => {}
     this.#detach = () => {
       forgetSignals()
-      server.close = close
-      server.off('listening', listening).off('close', closed)
+      forgetClose()
+      server.off('listening', listening)
+      // What is closing meanwhile still ends in order.
+      if (this.#bound !== undefined) return
+      server.off('close', closed)
       this.#connections.forget()
     }
     if (server.listening) listening()
@@ -149,18 +160,26 @@ class AttachedServer implements ServerRegistration {
   }
 
   async shutdown(): Promise<void> {
-    if (this.#closed === undefined && this.#server.listening) this.#server.close()
-    await (this.#closed ?? this.leave())
+    if (this.#server.listening && this.#bound === undefined) this.#server.close()
+    await this.leave()
+    if (this.#bound !== undefined) await this.#connections.settled()
   }
 
-  /** `listening` can come after we saw the server listen; one registration for each time that it does. */
+  #listen(): void {
+    if (this.#listening && this.#state !== 'closing') return
+    this.#listening = true
+    this.#end()
+    try {
+      this.#register()
+    } catch (err) {
+      const { name } = this.#options.service
+      this.#logger?.error({ err, service: name }, 'a server listens that cannot be registered')
+    }
+  }
+
   #register(): void {
-    if (this.#state !== 'off' && this.#state !== 'closing') return
     const server = this.#server
     const address = server.address() as AddressInfo | string | null
-    this.#state = 'off'
-    this.#left = undefined
-    this.#closed = undefined
     if (address === null || typeof address === 'string') {
       const text = `a server on the unix socket ${address} cannot be registered: others could not reach it`
       this.#logger?.warn({ address }, text)
@@ -174,7 +193,18 @@ class AttachedServer implements ServerRegistration {
       // The workers of a cluster share the address: the end of one must not take the others off the roll.
       idSuffix: cluster.isWorker ? `-w${cluster.worker!.id}` : '',
     })
+    this.#left = undefined
     this.#state = 'serving'
+  }
+
+  /** With the server, or before it listens anew. */
+  #end(): void {
+    clearTimeout(this.#bound)
+    this.#bound = undefined
+    this.#state = 'off'
+    this.#listening = this.#server.listening
+    this.#connections.ended()
+    void this.#registration?.deregister()
   }
 
   /** Of our registries; another implementation need not have one. */
@@ -183,37 +213,17 @@ class AttachedServer implements ServerRegistration {
   }
 
   leave(): Promise<void> {
-    this.#left ??= this.#leaveNow()
-    return this.#left
+    this.#left ??= this.#state === 'serving' ? this.#leaveNow(this.#registration!) : undefined
+    return this.#left ?? Promise.resolve()
   }
 
-  async #leaveNow(): Promise<void> {
-    const registration = this.#registration
-    if (this.#state !== 'serving' || registration === undefined) return
+  async #leaveNow(registration: Registration): Promise<void> {
     const { drainDelay, shutdownTimeout } = this.#options
     const known = registration.state === 'registered' || registration.state === 'suspended'
     this.#state = 'leaving'
     this.#connections.sendElsewhere()
     await registration.deregister({ timeout: Math.min(3000, shutdownTimeout - drainDelay) })
-    this.#state = 'draining'
+    if (this.#state === 'leaving') this.#state = 'draining'
     if (known && drainDelay > 0) await new Promise(resolve => setTimeout(resolve, drainDelay))
-  }
-
-  /** Resolves when no connection is left that the server has to end, at the latest after `shutdownTimeout`. */
-  async #close(closeNow: () => void): Promise<void> {
-    const { shutdownTimeout } = this.#options
-    const timeUp = new Promise<void>(resolve => {
-      const timer = setTimeout(() => {
-        this.#connections.cut()
-        resolve()
-      }, shutdownTimeout)
-      this.#server.once('close', () => clearTimeout(timer))
-    })
-    await this.leave()
-    this.#state = 'closing'
-    const settled = this.#connections.settled()
-    closeNow()
-    this.#connections.closeAsIdle()
-    await Promise.race([settled, timeUp])
   }
 }

@@ -1,9 +1,12 @@
 import type { Server } from 'node:net'
+import { invalidOption } from './errors.ts'
 import { onListening } from './listening.ts'
+import { checkNames, REGISTRY_OPTIONS } from './options.ts'
 import { createRegistry, type EtcdRegistry } from './registry.ts'
 import {
   attachServer,
   resolveServerOptions,
+  SERVER_OPTIONS,
   type ServerOptions,
   type ServerRegistration,
   type ServerState,
@@ -45,11 +48,16 @@ export interface ServiceHost {
 
 const NOT_FOUND = 'the server was not found through the app; pass it as "server", or call attach(server)'
 
+const ADAPTER_OPTIONS = [
+  ...new Set([...SERVER_OPTIONS, ...REGISTRY_OPTIONS, 'registry', 'enabled', 'server']),
+]
+
 /** Other servers may listen before the app does, such as one for metrics; after this time, in ms, it is overdue. */
 const OVERDUE = 10_000
 
 /** For writers of adapters. Throws `ERR_INVALID_OPTION`. */
 export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHost {
+  checkNames('options', options, ADAPTER_OPTIONS)
   const { hosts, auth, tls, namespace, ttl, format, requestTimeout, logger, ...others } = options
   const registryOptions = {
     hosts,
@@ -65,9 +73,11 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
   let latest: ServerRegistration | undefined
+  if (typeof enabled !== 'boolean') throw invalidOption('enabled', 'true or false', enabled)
   let registry = given ?? createRegistry(registryOptions)
   if (enabled) resolveServerOptions(serverOptions, registry)
   let closed = false
+  let found = false
   /** By `close()`; then only an explicit `attach()` brings it back. */
   let ended = false
 
@@ -79,6 +89,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     if (present !== undefined || !enabled) return present ?? disabled
     if (closed && given === undefined) registry = createRegistry(registryOptions)
     closed = false
+    found = true
     latest = attachServer(server, registry, serverOptions)
     attached.set(server, latest)
     server.once('close', () => void detach(server))
@@ -117,7 +128,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
       const warnLater = (server: Server) => {
         if (server.listenerCount('request') === 0) return
         overdue ??= setTimeout(() => {
-          if (attached.size === 0 && !ended) warn(`not registered: ${NOT_FOUND}`)
+          if (!found && !ended) warn(`not registered: ${NOT_FOUND}`)
         }, OVERDUE).unref()
       }
       forget.push(onListening(warnLater), () => clearTimeout(overdue))

@@ -17,12 +17,15 @@ export interface Participant {
 interface Shutdown {
   readonly participants: Set<Participant>
   readonly uninstall: Set<() => void>
-  begunAt: number | undefined
+  /** When a signal came last that the app handled. */
+  readonly handled: Map<string, number>
+  /** When the one came that this process ends for. */
+  endingSince: number | undefined
 }
 
 const KEY = Symbol.for('etcd-register.shutdown')
 const shared = globalThis as { [KEY]?: Shutdown }
-shared[KEY] ??= { participants: new Set(), uninstall: new Set(), begunAt: undefined }
+shared[KEY] ??= { participants: new Set(), uninstall: new Set(), handled: new Map(), endingSince: undefined }
 const state = shared[KEY]
 
 const SIGNAL_EXIT = Symbol.for('signal-exit emitter')
@@ -44,7 +47,7 @@ export function leaveOnSignals(participant: Participant): () => void {
   if (state.uninstall.size === 0) install()
   return () => {
     state.participants.delete(participant)
-    if (state.participants.size === 0 && state.begunAt === undefined) uninstall()
+    if (state.participants.size === 0 && state.endingSince === undefined) uninstall()
   }
 }
 
@@ -53,35 +56,39 @@ function install(): void {
     const handler = () => {
       const others = process.listenerCount(signal) - 1
       const appHandles = others > signalExitListeners()
-      if (signal !== 'SIGUSR2' || !appHandles) void end(appHandles, () => raise(signal))
+      if (signal !== 'SIGUSR2' || !appHandles) void end(signal, appHandles, () => raise(signal))
     }
-    process.on(signal, handler)
+    // The first, since who listens once is no longer there when the next one is called.
+    process.prependListener(signal, handler)
     state.uninstall.add(() => process.off(signal, handler))
   }
   if (process.env.pm_id === undefined || process.channel === undefined) return
   const handler = (message: unknown) => {
     if (message !== PM2_MESSAGE) return
-    void end(process.listenerCount('message') - 1 > pm2Listeners, () => process.exit(0))
+    void end(PM2_MESSAGE, process.listenerCount('message') - 1 > pm2Listeners, () => process.exit(0))
   }
   const alone = process.listenerCount('message') + process.listenerCount('disconnect') === 0
-  process.on('message', handler)
+  process.prependListener('message', handler)
   // A listener of ours must not keep the process alive.
   if (alone) process.channel.unref()
   state.uninstall.add(() => process.off('message', handler))
 }
 
-async function end(appHandles: boolean, endProcess: () => void): Promise<void> {
-  if (state.begunAt !== undefined) {
-    if (!appHandles && performance.now() - state.begunAt > DUPLICATE) endProcess()
-    return
-  }
-  state.begunAt = performance.now()
+async function end(what: string, appHandles: boolean, endProcess: () => void): Promise<void> {
   const participants = [...state.participants]
+  const now = performance.now()
   if (appHandles) {
+    state.handled.set(what, now)
     await Promise.all(participants.map(participant => participant.leave()))
-    state.begunAt = undefined
     return
   }
+  // Also where the app took the first one, and listens no longer.
+  const since = state.endingSince ?? state.handled.get(what)
+  if (since !== undefined) {
+    if (now - since > DUPLICATE) endProcess()
+    return
+  }
+  state.endingSince = now
   await Promise.all(participants.map(participant => participant.shutdown()))
   endProcess()
 }

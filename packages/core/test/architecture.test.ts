@@ -39,7 +39,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
   read: ['watch', 'table-change', 'merged-instances', 'instance-table', 'discovery'],
   write: ['lease', 'advertisement', 'losses', 'key-guard', 'retired-keys', 'instance-keys', 'registration'],
   registry: ['registry'],
-  server: ['server', 'connections', 'shutdown', 'listening', 'service-host', 'service-name'],
+  server: ['server', 'connections', 'close-hook', 'shutdown', 'listening', 'service-host', 'service-name'],
   index: ['index'],
 }
 

@@ -184,10 +184,11 @@ describe.each([
     onTestFinished(() => void vi.useRealTimers())
     const { middleware, warnings } = aMiddleware()
     const metrics = await listening(createServer(() => {}).listen(0, '127.0.0.1'))
-    await listen(express().use(middleware))
+    const server = await listen(express().use(middleware))
+    expect(middleware.registration!.instance.port).not.toBe(portOf(metrics))
+    await closed(server)
     vi.advanceTimersByTime(10_000)
     expect(warnings).toEqual([])
-    expect(middleware.registration!.instance.port).not.toBe(portOf(metrics))
   })
 
   test('a server that has the app inside a function is attached by hand, or given as "server"', async () => {

@@ -361,6 +361,26 @@ describe('what adapters share', () => {
   })
 })
 
+test.each<[string, unknown, RegExp]>([
+  [
+    'an option that nobody knows',
+    { naem: 'x' },
+    /^Option "naem" must be left out: the options are name, .*hosts, .*enabled/,
+  ],
+  ['a name instead of options', 'orders', /^Option "options" must be an object; got "orders"/],
+  ['null', null, /^Option "options" must be an object; got null/],
+  ['text for a switch', { signals: 'no' }, /^Option "signals" must be true or false; got "no"/],
+  ['text for another', { enabled: 'no' }, /^Option "enabled" must be true or false; got "no"/],
+  ['what is no registry', { registry: {} }, /^Option "registry" must be a registry/],
+  [
+    'a drainDelay beyond all measure',
+    { drainDelay: 600_000 },
+    /^Option "drainDelay" must be .* from 0 to 300000; got 600000/,
+  ],
+])('%s is refused, and the message says what to write', (_, options, message) => {
+  expect(() => createServiceHost(options as EtcdRegisterOptions)).toThrow(message)
+})
+
 test('what is no server is refused', () => {
   const registry = createRegistry({ logger: false })
   expect(() => attachServer((() => {}) as never, registry, { name: 'orders' })).toThrow(/"server" must be/)

@@ -90,6 +90,16 @@ describe('what does not end by itself is cut after shutdownTimeout', () => {
     expect(await keys()).toEqual([])
   })
 
+  test('a request on a connection that was there before', async () => {
+    const { registry } = aRoll(etcd)
+    const server = aServer(() => {})
+    const port = await listen(server)
+    const failed = once(get({ port, host: '127.0.0.1' }), 'error')
+    await once(server, 'request')
+    await ready(attach(server, registry, { shutdownTimeout: 200 }))
+    await Promise.all([failed, closed(server)])
+  })
+
   test('a stream of HTTP/2', async () => {
     const { registry } = aRoll(etcd)
     const server = closedWithTest(createHttp2Server(() => {}))
@@ -134,6 +144,67 @@ test('an answer under way tells its client, too, to go elsewhere', async () => {
   expect(response.headers.connection).toBe('close')
   response.resume()
   await over
+})
+
+test('close() meanwhile harms nobody: the server closes in order, and nothing of ours is left', async () => {
+  const { registry, keys } = aRoll(etcd)
+  let finish = () => {}
+  const server = aServer((_, response) => {
+    finish = () => response.end('ok')
+  })
+  const attached = attach(server, registry, { drainDelay: 100 })
+  const port = await listen(server)
+  await ready(attached)
+  const agent = new Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const request = get({ port, host: '127.0.0.1', agent })
+  await once(server, 'request')
+  const over = closed(server)
+  await attached.close()
+  expect(await keys()).toEqual([])
+  await until(() => !server.listening)
+  finish()
+  const [response] = await once(request, 'response')
+  response.resume()
+  await over
+  expect(attached.state).toBe('off')
+  expect(server.listenerCount('request')).toBe(1)
+})
+
+test('two registrations of one server leave both before it closes, in whatever order they let go of it', async () => {
+  const { registry, keys } = aRoll(etcd)
+  const server = aServer()
+  const { close } = server
+  const names = ['one', 'two', 'three']
+  const attached = names.map(name => attach(server, registry, { name, drainDelay: 100 }))
+  await listen(server)
+  await Promise.all(attached.map(ready))
+  await attached[0]!.close()
+  expect(await keys()).toHaveLength(2)
+  const over = closed(server)
+  expect(server.listening).toBe(true)
+  expect(attached.map(({ state }) => state).slice(1)).toEqual(['leaving', 'leaving'])
+  await over
+  expect(await keys()).toEqual([])
+  for (const one of attached) await one.close()
+  expect(server.close).toBe(close)
+})
+
+test('a wrapper of the server that somebody else put around ours stays', async () => {
+  const { registry } = aRoll(etcd)
+  const server = aServer()
+  const attached = attach(server, registry)
+  const { close } = server
+  let calls = 0
+  server.close = callback => {
+    calls += 1
+    return close.call(server, callback)
+  }
+  await listen(server)
+  await ready(attached)
+  await attached.close()
+  await closed(server)
+  expect(calls).toBe(1)
 })
 
 test('state tells a readiness check how far it is', async () => {

@@ -16,7 +16,7 @@ afterAll(() => etcd?.stop())
 interface Serving {
   options?: object
   /** The app has a handler of its own for SIGTERM, or for SIGUSR2. */
-  handler?: 'close' | 'stay' | 'SIGUSR2'
+  handler?: 'close' | 'once' | 'stay' | 'SIGUSR2'
   signalExit?: boolean
 }
 
@@ -56,6 +56,28 @@ describe.concurrent('on a signal', () => {
     expect(await child.ended).toBe(7)
     expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'closed'])
     expect(await keys()).toBe(0)
+  })
+
+  test('a handler for once is one as well, though it was there before', async t => {
+    const { child, keys } = await serving(t, { handler: 'once' })
+    child.kill('SIGTERM')
+    expect(await child.ended).toBe(7)
+    expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'closed'])
+    expect(await keys()).toBe(0)
+  })
+
+  test('where nobody handles the second one, it ends at once', async t => {
+    const { child, neverAnswered } = await serving(t, {
+      handler: 'once',
+      options: { shutdownTimeout: 60_000 },
+    })
+    await neverAnswered()
+    await until(() => {
+      child.kill('SIGTERM')
+      return !child.running
+    })
+    expect(await child.ended).toBe('SIGTERM')
+    expect(child.lines).toContain('the app handles it')
   })
 
   test('where the app handles it and goes on, so do we, off the roll', async t => {
