@@ -1,7 +1,8 @@
 import type { Clock } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
-import { type Decoded, type KeyRange, MAX_VALUE_BYTES, type PlacedFormat } from './formats/index.ts'
+import type { KeyRange, PlacedFormat } from './formats/index.ts'
+import { readEntry } from './formats/read-entry.ts'
 import { sameInstance } from './instance.ts'
 import { MergedInstances } from './merged-instances.ts'
 import { TableChange } from './table-change.ts'
@@ -217,8 +218,9 @@ class Rows implements WatchedKeys {
   }
 
   /** An equal instance stays the same object, so that a put of what is there already is no change. */
-  #read({ key, value, revision }: KeyValue, previous: ServiceInstance | undefined): Row {
-    const decoded = this.#decode(key, value)
+  #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
+    const { key, revision } = entry
+    const decoded = readEntry(this.#placed, this.#options.name, entry)
     if ('skip' in decoded) {
       this.#complain(key, decoded.skip)
       return { revision, instance: undefined }
@@ -226,17 +228,6 @@ class Rows implements WatchedKeys {
     this.#complained.delete(key)
     const same = previous !== undefined && sameInstance(previous, decoded.instance)
     return { revision, instance: same ? previous : decoded.instance }
-  }
-
-  #decode(key: string, value: Buffer): Decoded {
-    if (value.length > MAX_VALUE_BYTES) return { skip: `longer than ${MAX_VALUE_BYTES} bytes` }
-    const { format, namespace } = this.#placed
-    try {
-      const decoded = format.decode({ key, value }, { namespace, name: this.#options.name })
-      return 'instance' in decoded ? decoded : { skip: String(decoded.skip) }
-    } catch (error) {
-      return { skip: `format "${format.name}" threw: ${String(error)}` }
-    }
   }
 
   #complain(key: string, reason: string): void {

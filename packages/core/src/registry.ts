@@ -8,6 +8,7 @@ import { Connection } from './etcd/connection.ts'
 import { keyValueOf, prefixEnd } from './etcd/key-value.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
 import { type PlacedFormat, resolveFormats } from './formats/index.ts'
+import { readEntry } from './formats/read-entry.ts'
 import { InstanceTable } from './instance-table.ts'
 import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
@@ -161,7 +162,8 @@ export class EtcdRegistry implements Registry {
 
   async services(): Promise<string[]> {
     this.#throwIfClosed()
-    const { format, namespace } = this.#readable()[0]!
+    const placed = this.#readable()[0]!
+    const { format, namespace } = placed
     const root = Buffer.from(format.root(namespace))
     const names = new Set<string>()
     for (let key = root.length > 0 ? root : FIRST_KEY, pinned: string | undefined; ; ) {
@@ -172,10 +174,10 @@ export class EtcdRegistry implements Registry {
         ...(pinned !== undefined && { revision: pinned }),
       })
       pinned ??= page.header.revision
-      for (const { key, value } of page.kvs.map(keyValueOf)) {
-        const name = format.serviceOf(key, namespace)
+      for (const entry of page.kvs.map(keyValueOf)) {
+        const name = format.serviceOf(entry.key, namespace)
         if (name === undefined || names.has(name)) continue
-        if ('instance' in format.decode({ key, value }, { namespace, name })) names.add(name)
+        if ('instance' in readEntry(placed, name, entry)) names.add(name)
       }
       if (!page.more) return [...names].sort()
       key = Buffer.concat([page.kvs.at(-1)!.key, Buffer.from([0])])

@@ -13,7 +13,10 @@ export interface GoMicroOptions {
 
 const MOST_NODES = 32
 
-const dashed = (name: unknown): string => String(name).replaceAll('/', '-')
+const dashed = (name: string): string => name.replaceAll('/', '-')
+
+/** Whether a name or an id of theirs stands as this in the key; what is no string does not. */
+const standsAs = (part: string, name: unknown): boolean => typeof name === 'string' && dashed(name) === part
 
 /** go-micro: `/micro/registry/<name>/<node id>`, slashes in both replaced by `-`; the value is a service with one node. */
 export function goMicroFormat({ namespace: own }: GoMicroOptions = {}): InstanceFormat {
@@ -52,12 +55,12 @@ export function goMicroFormat({ namespace: own }: GoMicroOptions = {}): Instance
       if ('skip' in parsed) return parsed
       const { name } = context
       const { name: named, version, nodes } = parsed.fields
-      if (dashed(named) !== name) return { skip: '"name" is not the name of the service' }
+      if (!standsAs(name, named)) return { skip: '"name" is not the name of the service' }
       if (!Array.isArray(nodes) || nodes.length > MOST_NODES || nodes.some(isNothing)) {
         return { skip: `"nodes" is not a list of up to ${MOST_NODES} nodes` }
       }
       const rest = restOf(key, context, slashed)
-      const node = nodes.find(({ id }) => dashed(id) === rest) ?? nodes[0]
+      const node = nodes.find(({ id }) => standsAs(rest, id)) ?? nodes[0]
       if (node === undefined) return { skip: '"nodes" is empty' }
       const { id, address, metadata } = node as Record<string, unknown>
       const { protocol } = (metadata ?? {}) as { protocol?: unknown }

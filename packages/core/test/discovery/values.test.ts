@@ -197,3 +197,24 @@ test('a service full of bad values is a hundred warnings at most, and all of the
   t.expect(log.of('warn').at(-1)).toContain('status() counts the rest')
   t.expect(registry.status().watches[0]).toMatchObject({ skipped: 120 })
 })
+
+test('a value that a format fails at, or that is too long, hides no service from services()', async t => {
+  const text = (value: Buffer) => JSON.parse(value.toString()) as { name: string }
+  const picky = {
+    ...jsonFormat({ namespace: '/picky' }),
+    decode(entry: RawEntry, context: { namespace: string; name: string }): Decoded {
+      if (text(entry.value).name === 'boom') throw new Error('boom')
+      return jsonFormat().decode(entry, context)
+    },
+  }
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/picky/boom/a', valueFor('boom', 'a'))
+  await writer.put('/picky/long/a', valueFor('long', 'a') + ' '.repeat(65_536))
+  await writer.put('/picky/web/a', valueFor('web', 'a'))
+  expect(await openRegistry(t, etcd.endpoint, { format: picky }).services()).toEqual(['web'])
+
+  await writer.put('/micro/registry/bad/a', '{"name":{"toString":1,"valueOf":1},"nodes":[]}')
+  const node = { id: 'a', address: '10.0.0.1:80' }
+  await writer.put('/micro/registry/good/a', JSON.stringify({ name: 'good', version: '', nodes: [node] }))
+  expect(await openRegistry(t, etcd.endpoint, { format: 'go-micro' }).services()).toEqual(['good'])
+})

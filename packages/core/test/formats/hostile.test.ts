@@ -38,7 +38,17 @@ const fieldName = fc.constantFrom(
 const mostly = (good: fc.Arbitrary<unknown>, bad: fc.Arbitrary<unknown>) =>
   fc.oneof({ arbitrary: good, weight: 9 }, { arbitrary: bad, weight: 1 })
 
-const odd = fc.oneof(fc.jsonValue({ maxDepth: 4 }), fc.double({ noNaN: true }), fieldName)
+/** What JSON can say of the methods that make a string of an object, and a nest of lists. */
+const traps = fc.oneof(
+  fc.constantFrom({ toString: 1, valueOf: 1 }, { toString: null }, [{ toString: {}, valueOf: 'x' }]),
+  fc.integer({ min: 50, max: 500 }).map(depth =>
+    Array(depth)
+      .fill(0)
+      .reduce<unknown>(list => [list], 'x'),
+  ),
+)
+
+const odd = fc.oneof(fc.jsonValue({ maxDepth: 4 }), fc.double({ noNaN: true }), fieldName, traps)
 
 const url = fc
   .tuple(fc.constantFrom('http', 'grpc', 'x'), host, port, fc.constantFrom('', '/', '?a', '#'))
