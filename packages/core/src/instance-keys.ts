@@ -33,6 +33,10 @@ export class InstanceKeys {
   readonly #guards = new Map<string, KeyGuard>()
   /** What was seen while a write was under way; its answer says what of it is news. */
   readonly #unseen: (() => void)[] = []
+  /** Keys that etcd had from us once: from then on somebody else there is the newer one. */
+  readonly #had = new Set<string>()
+  /** Revision of our first write; what was written before it is older than we. */
+  #since: number | undefined
   /** The one that was last written under, or tried to. */
   #lease: string | undefined
   #writing = false
@@ -59,8 +63,8 @@ export class InstanceKeys {
   }
 
   /**
-   * In one transaction: all of `puts`, and no other key. Over what is somebody else's only if `takesOver` says so; gives
-   * the key that is, and then nothing was written.
+   * In one transaction: all of `puts`, and no other key. Over what is somebody else's only if that is older than we and
+   * `takesOver` says so; gives the key that is, and then nothing was written.
    */
   async write(
     puts: readonly Entry[],
@@ -75,11 +79,15 @@ export class InstanceKeys {
       this.#known.set(key, ABSENT)
       retired.release(key)
     }
-    const mayTake = (found: KeyValue) => this.#isOurs(found) || takesOver(found)
+    const mayTake = (found: KeyValue) => this.#isOurs(found) || (this.#isOlder(found) && takesOver(found))
     const result = await writeOwned(connection, { puts, deletes, lease, known: this.#known, mayTake })
     if ('refused' in result) return this.#give(result.refused)
     const { revision } = result
-    for (const { key } of puts) this.#guard(key, { revision, present: true })
+    this.#since ??= revision
+    for (const { key } of puts) {
+      this.#had.add(key)
+      this.#guard(key, { revision, present: true })
+    }
     for (const key of deletes) {
       this.#known.delete(key)
       if (!past.has(key)) this.#guard(key, { revision, present: false })
@@ -126,6 +134,11 @@ export class InstanceKeys {
 
   #isOurs({ lease }: KeyValue): boolean {
     return lease === '0' || this.#deps.lease.owns(lease)
+  }
+
+  /** Also a key that is wanted later than others, such as one that says nothing of a weight of 0. */
+  #isOlder({ key, revision }: KeyValue): boolean {
+    return this.#since === undefined || (revision <= this.#since && !this.#had.has(key))
   }
 
   /** With a new lease, the keys of the one before: they need no guard, since a late write goes with that lease. */

@@ -63,6 +63,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #written = 0
   #dirty = true
   #look: () => void = () => {}
+  /** The key that somebody newer has, last we heard. */
+  #taken: string | undefined
   #leaving: Promise<void> | undefined
   #retired: Promise<void> | undefined
 
@@ -167,7 +169,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       if (this.#state !== 'conflict') return false
       throw new EtcdRegisterError(
         'ERR_CONFLICT',
-        `Another process registered under ${this.instance.key} after this one, which stays out of it. Give each an "id" of its own.`,
+        `Another process registered under ${this.#taken} after this one, which stays out of it. Give each an "id" of its own.`,
       )
     })
   }
@@ -258,9 +260,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#waiters.wake()
   }
 
-  /** The newer process wins; at its first registration, and only then, a process is the newer one. */
+  /** The newer process wins: of what is older than we, all but what made us stay out. */
   #takesOver({ key, lease }: KeyValue): boolean {
-    if (this.#written > 0 || this.#state === 'conflict') return false
+    if (this.#state === 'conflict') return false
     this.#deps.logger.info(
       { key, lease },
       `${key} was there, of another process or an earlier run; taking it over`,
@@ -286,6 +288,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   #yield(key: string): void {
+    this.#taken = key
     if (!this.#transit('conflict')) return
     this.#deps.logger.warn(
       { key },

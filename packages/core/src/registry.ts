@@ -282,10 +282,7 @@ export class EtcdRegistry implements Registry {
         holder = this.#claims.get(key)
       ) {
         if (holder.retired === undefined) {
-          throw new EtcdRegisterError(
-            'ERR_CONFLICT',
-            `This registry has a registration under ${key} already; give each an "id" of its own, or deregister the first.`,
-          )
+          throw new EtcdRegisterError('ERR_CONFLICT', heldText(key, holder, claimer))
         }
         await holder.retired
         if (this.#claims.get(key) === holder) this.#claims.delete(key)
@@ -323,6 +320,16 @@ function sameFormats(a: readonly PlacedFormat[], b: readonly PlacedFormat[]): bo
   const same = ({ format, namespace }: PlacedFormat, i: number) =>
     format === b[i]?.format && namespace === b[i].namespace
   return a.length === b.length && a.every(same)
+}
+
+function heldText(key: string, holder: ServiceRegistration, claimer: ServiceRegistration): string {
+  if (holder.instance.id === claimer.instance.id)
+    return `This registry has a registration under ${key} already; give each an "id" of its own, or deregister the first.`
+  const { name, id } = claimer.instance
+  return (
+    `The registration of "${name}" with id "${id}" would share a key with "${holder.instance.id}", since this format does not ` +
+    'take the key from such an id: for go-zero give an "id" that is a number; or deregister the first.'
+  )
 }
 
 /** What to show until the address is found. */

@@ -84,13 +84,50 @@ describe.concurrent('an instance in several formats at once', () => {
     await until(async () => (await rows(etcd, '')).length === 1)
     expect(await rows(etcd, '')).toMatchObject([{ key: newer.instance.key }])
     expect(older.state).toBe('conflict')
-    await expect(older.update({ weight: 7 })).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await expect(older.update({ weight: 7 })).rejects.toMatchObject({
+      code: 'ERR_CONFLICT',
+      message: expect.stringContaining(`under ${newer.instance.key} `),
+    })
     expect(await rows(etcd, '')).toHaveLength(1)
 
     await newer.deregister()
     await until(() => older.state === 'registered')
     expect(await rows(etcd, '')).toHaveLength(3)
     expect(events).toEqual(['conflict', 'registered'])
+  })
+
+  it.for(['json', 'grpc'] as const)(
+    'one that starts without traffic takes over the keys of a run that was killed, once it wants them (first: %s)',
+    async (first, test) => {
+      const etcd = await anEtcd(test)
+      const [, lease] = /lease (\w+) granted/.exec(await etcd.etcdctl('lease', 'grant', '60'))!
+      const value = '{"Op":0,"Addr":"192.0.2.1:8000","Metadata":null}'
+      await etcd.etcdctl('put', 'orders/192.0.2.1:8000', value, `--lease=${lease}`)
+      const format = first === 'json' ? (['json', 'grpc'] as const) : (['grpc'] as const)
+      const registry = aRegistry(test, etcd, { format: [...format] })
+      const registration = await registered(registry, orders({ weight: 0 }))
+      await registration.update({ weight: 100 })
+      const { id } = registry.status().lease
+      expect(registration.state).toBe('registered')
+      expect(await rows(etcd, 'orders/')).toMatchObject([{ key: 'orders/192.0.2.1:8000', lease: id }])
+
+      await registration.suspend()
+      const newer = await registered(aRegistry(test, etcd, { format: 'grpc' }))
+      await expect(registration.resume()).rejects.toMatchObject({
+        code: 'ERR_CONFLICT',
+        message: expect.stringContaining('under orders/192.0.2.1:8000 '),
+      })
+      expect(newer.state).toBe('registered')
+    },
+  )
+
+  it('one that starts without traffic stays out of the keys of who came after it', async test => {
+    const etcd = await anEtcd(test)
+    const older = await registered(aRegistry(test, etcd, { format: ['json', 'grpc'] }), orders({ weight: 0 }))
+    const newer = await registered(aRegistry(test, etcd, { format: 'grpc' }))
+    await expect(older.update({ weight: 100 })).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    expect(older.state).toBe('conflict')
+    expect(newer.state).toBe('registered')
   })
 
   it('in conflict over two of three keys the third is not left behind', async test => {
@@ -128,7 +165,10 @@ describe.concurrent('an instance in several formats at once', () => {
     const registry = aRegistry(test, etcd, { format: 'go-zero' })
     await registered(registry)
     const second = registry.register(orders({ port: 8001 }))
-    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await expect(second.ready()).rejects.toMatchObject({
+      code: 'ERR_CONFLICT',
+      message: expect.stringContaining('an "id" that is a number'),
+    })
     await second.deregister()
     await registered(registry, orders({ port: 8001, id: '2' }))
     expect(await rows(etcd, 'orders/')).toHaveLength(2)
