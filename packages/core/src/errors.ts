@@ -58,6 +58,15 @@ export function invalidOption(
   )
 }
 
+/** Throws `ERR_INVALID_OPTION` for what is no object, and for a name that is not one of those known. */
+export function checkNames(what: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalidOption(what, 'an object', options)
+  const unknown = Object.keys(options).find(name => !known.includes(name))
+  if (unknown !== undefined)
+    throw invalidOption(unknown, `left out: the ${what} are ${known.join(', ')}`, options[unknown as never])
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value)
   if (value == null || ['number', 'bigint', 'boolean'].includes(typeof value)) return String(value)

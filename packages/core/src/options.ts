@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { isHost, isWildcard } from './address.ts'
 import { type Auth, resolveAuth, resolveTls, type Tls } from './credentials.ts'
-import { invalidOption } from './errors.ts'
+import { checkNames, invalidOption } from './errors.ts'
 import { resolveNamespace } from './formats/format-options.ts'
 import {
   type PlacedFormat,
@@ -12,6 +12,8 @@ import {
 import { endpointAt, isName, isPort, isProtocol, isWeight, parseEndpoint } from './instance.ts'
 import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
+
+export { checkNames }
 
 /** Everything decided; what is built on it knows no default of a registry or a service. */
 export interface ResolvedOptions {
@@ -174,15 +176,6 @@ export function milliseconds(option: string, value: number, least = 0, most = 60
     throw invalidOption(option, `a whole number of milliseconds from ${least} to ${most}`, value)
   }
   return value
-}
-
-/** Throws `ERR_INVALID_OPTION` for what is no object, and for a name that is not one of those known. */
-export function checkNames(what: string, options: object, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw invalidOption(what, 'an object', options)
-  const unknown = Object.keys(options).find(name => !known.includes(name))
-  if (unknown !== undefined)
-    throw invalidOption(unknown, `left out: the ${what} are ${known.join(', ')}`, options[unknown as never])
 }
 
 /** Throws `ERR_INVALID_OPTION`; an option that is `undefined` stays as it was. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   createRegistry,
   type EtcdRegisterError,
+  goMicroFormat,
   goZeroFormat,
   grpcFormat,
   jsonFormat,
@@ -12,6 +13,7 @@ import {
   plainFormat,
   type RegistryOptions,
   skydnsFormat,
+  traefikFormat,
 } from '@etcd-register/core'
 import { type CertificateAuthority, createCertificateAuthority } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -125,6 +127,10 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ format: [] }, 'format', /one of json, plain/, '[]'],
     [{ format: ['json', 'json'] }, 'format', /share "\/services\/orders\/"/, '["json", "json"]'],
     [{ format: ['plain', plainFormat()] }, 'format', /share "\/services\/orders\/"/, '["plain", "plain"]'],
+    [
+      { format: ['kratos', plainFormat({ namespace: '/microservices', singleKey: true })] },
+      ...(['format', /"kratos" and "plain" share/, '["kratos", "plain"]'] as const),
+    ],
     [{ format: ['json', 'plain'] }, 'format', /"json" and "plain" share/, '["json", "plain"]'],
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
     [{ format: 'toString' }, 'format', /one of json, plain/, '"toString"'],
@@ -339,11 +345,23 @@ test('the namespace of a format: its own, else the one that was given, else what
   expect(placed({ format: 'kratos', namespace: '/prod' })).toEqual(['/prod'])
   expect(placed({ format: 'kratos', namespace: '' })).toEqual([''])
   expect(placed({ format: kratosFormat({ namespace: '/a' }), namespace: '/b' })).toEqual(['/a'])
+  expect(placed({ format: ['skydns', 'traefik'], namespace: '/prod' })).toEqual(['/skydns', 'traefik'])
   const apart = ['json' as const, jsonFormat({ namespace: '/next' }), plainFormat({ namespace: '/old' })]
   expect(placed({ format: apart, namespace: '/now' })).toEqual(['/now', '/next', '/old'])
 })
 
 test.each<[() => unknown, string, RegExp, string]>([
+  ...[
+    ...[jsonFormat, plainFormat, kratosFormat, goZeroFormat, kitexFormat],
+    ...[goMicroFormat, grpcFormat, skydnsFormat, traefikFormat],
+  ].flatMap((factory): [() => unknown, string, RegExp, string][] => [
+    [() => factory({ prefix: '/a' } as never), 'prefix', /left out: the options of \w+Format are/, '"/a"'],
+    [() => factory(null as never), `options of ${factory.name}`, /an object/, 'null'],
+    [() => factory({ namespace: 7 } as never), 'namespace', /a string/, '7'],
+  ]),
+  [() => plainFormat({ singleKey: 'yes' as never }), 'singleKey', /true or false/, '"yes"'],
+  [() => grpcFormat({ metadata: 1 as never }), 'metadata', /true or false/, '1'],
+  [() => skydnsFormat({ domain: ['a'] as never }), 'domain', /a zone/, '["a"]'],
   [() => kratosFormat({ namespace: '/a//b' }), 'namespace', /without control characters/, '"/a//b"'],
   [() => goZeroFormat({ protocol: 'GRPC' }), 'protocol', /a URL scheme/, '"GRPC"'],
   [() => kitexFormat({ protocol: '' }), 'protocol', /a URL scheme/, '""'],

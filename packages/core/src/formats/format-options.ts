@@ -1,6 +1,16 @@
-import { invalidOption } from '../errors.ts'
+import { checkNames, invalidOption } from '../errors.ts'
 import { isProtocol } from '../instance.ts'
 import type { InstanceFormat } from './format.ts'
+
+/** The options of a factory, whose names are those of `known`. Throws `ERR_INVALID_OPTION`. */
+export function checkedOptions<Options extends object>(
+  factory: string,
+  options: Options,
+  known: readonly (keyof Options & string)[],
+): Options {
+  checkNames(`options of ${factory}`, options, known)
+  return options
+}
 
 /** Without the slash at its end; `''` for none. Throws `ERR_INVALID_OPTION`. */
 export function resolveNamespace(namespace: unknown): string {
@@ -23,6 +33,25 @@ export function ownNamespace(
 /** Of a format that has the registry's, unless its option says another. Throws `ERR_INVALID_OPTION`. */
 export function fixedNamespace(option: string | undefined): Pick<InstanceFormat, 'namespace'> {
   return option === undefined ? {} : { namespace: { fixed: resolveNamespace(option) } }
+}
+
+/** Of a format whose keys begin without a slash unless the user has one: `/` is that one. Throws `ERR_INVALID_OPTION`. */
+export function bareNamespace(option: string | undefined): NonNullable<InstanceFormat['namespace']> {
+  return option === '/' ? { fixed: '/' } : ownNamespace(option, '')
+}
+
+/** Of a format whose readers look where their own configuration says, whatever a registry has. Throws `ERR_INVALID_OPTION`. */
+export function separateNamespace(
+  option: string | undefined,
+  byDefault: string,
+): NonNullable<InstanceFormat['namespace']> {
+  return fixedNamespace(option ?? byDefault).namespace!
+}
+
+/** Throws `ERR_INVALID_OPTION`. */
+export function trueOrFalse(option: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value
+  throw invalidOption(option, 'true or false', value)
 }
 
 /** Throws `ERR_INVALID_OPTION`. */

@@ -60,7 +60,7 @@ export interface InstanceFormat {
   readonly name: string
   readonly capabilities: Capabilities
   /**
-   * Root of its keys: `fixed` by an option of its own, or a `default` for registries that were given no `namespace`.
+   * Root of its keys: `fixed` by an option of its own or by where others look, or a `default` for registries that were given no `namespace`.
    * Where it is left out the registry's counts, given or not.
    */
   readonly namespace?: { readonly fixed: string } | { readonly default: string }

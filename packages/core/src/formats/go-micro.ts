@@ -2,7 +2,7 @@ import { authority } from '../address.ts'
 import { isProtocol } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace } from './format-options.ts'
+import { checkedOptions, ownNamespace } from './format-options.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, restOf, slashed } from './keys-by-name.ts'
 
@@ -19,7 +19,8 @@ const dashed = (name: string): string => name.replaceAll('/', '-')
 const standsAs = (part: string, name: unknown): boolean => typeof name === 'string' && dashed(name) === part
 
 /** go-micro: `/micro/registry/<name>/<node id>`, slashes in both replaced by `-`; the value is a service with one node. */
-export function goMicroFormat({ namespace: own }: GoMicroOptions = {}): InstanceFormat {
+export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
+  const { namespace: own } = checkedOptions('goMicroFormat', options, ['namespace'])
   return {
     name: 'go-micro',
     namespace: ownNamespace(own, '/micro/registry'),

@@ -1,11 +1,11 @@
 import { authority } from '../address.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace, ownProtocol } from './format-options.ts'
+import { bareNamespace, checkedOptions, ownProtocol } from './format-options.ts'
 import { bare, keysByName } from './keys-by-name.ts'
 
 export interface GoZeroOptions {
-  /** What `Etcd.Key` has before the name, such as `prod` for `prod/user.rpc`; default nothing. */
+  /** What `Etcd.Key` has before the name, such as `prod` for `prod/user.rpc`, or `/` for `/user.rpc`; default nothing. */
   namespace?: string
   /** Of the URLs of what is read; default `grpc`, as go-zero's RPC services are. */
   protocol?: string
@@ -15,14 +15,15 @@ export interface GoZeroOptions {
  * go-zero: `<name>/<lease id>`, and the bare `host:port` as the value. An instance whose id is a number has that instead
  * of the lease, as `Etcd.ID`. The address says who it is, since a new lease is a new key.
  */
-export function goZeroFormat({
-  namespace: own,
-  protocol: given = 'grpc',
-}: GoZeroOptions = {}): InstanceFormat {
+export function goZeroFormat(options: GoZeroOptions = {}): InstanceFormat {
+  const { namespace: own, protocol: given = 'grpc' } = checkedOptions('goZeroFormat', options, [
+    'namespace',
+    'protocol',
+  ])
   const protocol = ownProtocol(given)
   return {
     name: 'go-zero',
-    namespace: ownNamespace(own, ''),
+    namespace: bareNamespace(own),
     identity: 'address',
     capabilities: {
       read: true,

@@ -2,12 +2,12 @@ import { authority } from '../address.ts'
 import { type InstanceFields, isWeight } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace, ownProtocol } from './format-options.ts'
+import { bareNamespace, checkedOptions, ownProtocol, trueOrFalse } from './format-options.ts'
 import { parseObject } from './json-value.ts'
-import { bare, keysByName, restOf } from './keys-by-name.ts'
+import { bare, cut, keysByName, restOf } from './keys-by-name.ts'
 
 export interface GrpcOptions {
-  /** What a target has before the name, such as `my` for `etcd:///my/orders`; default nothing. */
+  /** What a target has before the name, such as `my` for `etcd:///my/orders`, or `/` for a slash; default nothing. */
   namespace?: string
   /**
    * Write weight, zone, version and metadata as `Metadata`. Off by default: grpc-go clients with etcd's resolver of 3.5
@@ -22,15 +22,20 @@ export interface GrpcOptions {
  * etcd's own `naming/endpoints`, and `clientv3/naming` before it: `<target>/<id>`, where the name is the target and an id
  * is `host:port` unless it was given.
  */
-export function grpcFormat({
-  namespace: own,
-  metadata: withMetadata = false,
-  protocol: given = 'grpc',
-}: GrpcOptions = {}): InstanceFormat {
+export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
+  const known = ['namespace', 'metadata', 'protocol'] as const
+  const {
+    namespace: own,
+    metadata = false,
+    protocol: given = 'grpc',
+  } = checkedOptions('grpcFormat', options, known)
+  const withMetadata = trueOrFalse('metadata', metadata)
+  // gRPC cuts the slash at the start of a target; who gives one here has a reason.
+  const root = own === undefined ? cut : bare
   const protocol = ownProtocol(given)
   return {
     name: 'grpc',
-    namespace: ownNamespace(own, ''),
+    namespace: bareNamespace(own),
     capabilities: {
       read: true,
       status: false,
@@ -48,10 +53,10 @@ export function grpcFormat({
         Addr: authority(host, port),
         Metadata: withMetadata ? metadataOf(instance) : null,
       }
-      return [{ key: `${bare(namespace)}${name}/${id}`, value: JSON.stringify(value) }]
+      return [{ key: `${root(namespace)}${name}/${id}`, value: JSON.stringify(value) }]
     },
 
-    ...keysByName(bare),
+    ...keysByName(root),
 
     decode({ key, value }, context) {
       const parsed = parseObject(value)
@@ -61,7 +66,7 @@ export function grpcFormat({
       const address = fields.Addr ?? fields.addr
       if ((fields.Op ?? fields.op ?? 0) !== 0) return { skip: '"Op" is not 0' }
       const { version, zone, weight, ...others } = objectOf(fields.Metadata ?? fields.metadata)
-      const found = { name: context.name, id: restOf(key, context, bare), address, protocol }
+      const found = { name: context.name, id: restOf(key, context, root), address, protocol }
       const details = { version: textOr(version), zone: textOr(zone), weight: weightOr(weight) }
       return decodeInstance({ ...found, ...details, metadata: stringsOf(others) }, key)
     },

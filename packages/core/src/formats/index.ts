@@ -98,6 +98,9 @@ export function refuseSharedKeys(placed: readonly PlacedFormat[]): void {
 
 const PROBE = makeInstance({ id: '1', name: 'orders', protocol: 'http', host: '10.0.0.1', port: 1 }, '')
 
+// Kratos and scripts list without it.
+const withoutSlash = (prefix: string): string => prefix.replace(/\/$/, '')
+
 /** A key that both write, or a range in which both write and one reads: strangers' values break some readers. */
 function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined {
   const keys = ({ format, namespace }: PlacedFormat) =>
@@ -107,7 +110,8 @@ function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined 
     .ranges(PROBE.name, one.namespace)
     .flatMap(range => ('prefix' in range ? range.prefix : []))
   const shared =
-    prefixes.find(prefix => [ours, theirs].every(some => some.some(key => key.startsWith(prefix)))) ??
-    ours.find(key => theirs.includes(key))
+    prefixes.find(prefix =>
+      [ours, theirs].every(some => some.some(key => key.startsWith(withoutSlash(prefix)))),
+    ) ?? ours.find(key => theirs.includes(key))
   return shared === undefined ? undefined : JSON.stringify(shared)
 }

@@ -1,6 +1,6 @@
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { fixedNamespace } from './format-options.ts'
+import { checkedOptions, fixedNamespace } from './format-options.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, slashed } from './keys-by-name.ts'
 import { kratosWeight } from './kratos.ts'
@@ -16,7 +16,8 @@ export interface JsonOptions {
  * Our own: `<namespace>/<name>/<id>`, the value a superset of what Kratos writes, so that its readers understand it.
  * Reads Kratos' values too: there the weight is in `metadata.weight`.
  */
-export function jsonFormat({ namespace: own }: JsonOptions = {}): InstanceFormat {
+export function jsonFormat(options: JsonOptions = {}): InstanceFormat {
+  const { namespace: own } = checkedOptions('jsonFormat', options, ['namespace'])
   return {
     name: 'json',
     ...fixedNamespace(own),

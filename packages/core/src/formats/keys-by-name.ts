@@ -7,8 +7,11 @@ export type Root = (namespace: string) => string
 /** `/services/`; without a namespace `/`. */
 export const slashed: Root = namespace => `${namespace}/`
 
-/** `services/`; without a namespace nothing. */
-export const bare: Root = namespace => (namespace === '' ? '' : `${namespace}/`)
+/** `services/`; without a namespace nothing, and of `/` a slash. */
+export const bare: Root = namespace => (namespace === '' || namespace === '/' ? namespace : `${namespace}/`)
+
+/** As `bare`, and never with a slash at the start. */
+export const cut: Root = namespace => bare(namespace.replace(/^\//, ''))
 
 /** Of keys `<root><name>/<whatever>`. */
 export function keysByName(root: Root): Pick<InstanceFormat, 'root' | 'ranges' | 'serviceOf'> {

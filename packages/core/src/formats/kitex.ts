@@ -1,7 +1,7 @@
 import { authority } from '../address.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace, ownProtocol } from './format-options.ts'
+import { checkedOptions, ownNamespace, ownProtocol } from './format-options.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, restOf, slashed } from './keys-by-name.ts'
 
@@ -19,7 +19,11 @@ const WEIGHT = 10
  * Kitex: `<prefix>/<name>/<id>`, where an id is `host:port` unless it was given, and a JSON value. Its weight 10 is ours
  * of 100, so that neither side's default is more.
  */
-export function kitexFormat({ namespace: own, protocol: given = 'tcp' }: KitexOptions = {}): InstanceFormat {
+export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
+  const { namespace: own, protocol: given = 'tcp' } = checkedOptions('kitexFormat', options, [
+    'namespace',
+    'protocol',
+  ])
   const protocol = ownProtocol(given)
   return {
     name: 'kitex',

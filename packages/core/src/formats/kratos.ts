@@ -1,6 +1,6 @@
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace } from './format-options.ts'
+import { checkedOptions, ownNamespace } from './format-options.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, slashed } from './keys-by-name.ts'
 
@@ -10,7 +10,8 @@ export interface KratosOptions {
 }
 
 /** Kratos: `<namespace>/<name>/<id>`, a JSON value whose weight is in `metadata.weight`. */
-export function kratosFormat({ namespace: own }: KratosOptions = {}): InstanceFormat {
+export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
+  const { namespace: own } = checkedOptions('kratosFormat', options, ['namespace'])
   return {
     name: 'kratos',
     namespace: ownNamespace(own, '/microservices'),

@@ -2,7 +2,7 @@ import { authority } from '../address.ts'
 import { isName } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { fixedNamespace } from './format-options.ts'
+import { checkedOptions, fixedNamespace, trueOrFalse } from './format-options.ts'
 import { restOf, slashed } from './keys-by-name.ts'
 
 export interface PlainOptions {
@@ -13,7 +13,12 @@ export interface PlainOptions {
 }
 
 /** The bare `host:port` under `<namespace>/<name>/<id>`, or under `<namespace>/<name>`; reads both. */
-export function plainFormat({ namespace: own, singleKey = false }: PlainOptions = {}): InstanceFormat {
+export function plainFormat(options: PlainOptions = {}): InstanceFormat {
+  const { namespace: own, singleKey: given = false } = checkedOptions('plainFormat', options, [
+    'namespace',
+    'singleKey',
+  ])
+  const singleKey = trueOrFalse('singleKey', given)
   return {
     name: 'plain',
     ...fixedNamespace(own),

@@ -1,6 +1,6 @@
 import { invalidOption } from '../errors.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace, wholeNumber } from './format-options.ts'
+import { checkedOptions, separateNamespace, wholeNumber } from './format-options.ts'
 import { writeOnly } from './write-only.ts'
 
 export interface SkydnsOptions {
@@ -17,18 +17,21 @@ export interface SkydnsOptions {
 const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
 
 /** CoreDNS: `/skydns/<domain backwards>/<name>/<id>`, a JSON value, for A, AAAA and SRV. Write only. */
-export function skydnsFormat({
-  namespace: own,
-  domain = 'skydns.local',
-  ttl = 10,
-  priority = 10,
-}: SkydnsOptions = {}): InstanceFormat {
+export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
+  const known = ['namespace', 'domain', 'ttl', 'priority'] as const
+  const {
+    namespace: own,
+    domain = 'skydns.local',
+    ttl = 10,
+    priority = 10,
+  } = checkedOptions('skydnsFormat', options, known)
   wholeNumber('ttl', ttl, 1, 86_400)
   wholeNumber('priority', priority, 1, 65_535)
-  if (!DOMAIN.test(domain)) throw invalidOption('domain', 'a zone such as "skydns.local"', domain)
+  if (typeof domain !== 'string' || !DOMAIN.test(domain))
+    throw invalidOption('domain', 'a zone such as "skydns.local"', domain)
   return {
     name: 'skydns',
-    namespace: ownNamespace(own, '/skydns'),
+    namespace: separateNamespace(own, '/skydns'),
     ...writeOnly({ weight: true }),
 
     encode({ id, name, host, port, weight }, { namespace }) {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { authority } from '../address.ts'
 import type { InstanceFormat } from './format.ts'
-import { ownNamespace } from './format-options.ts'
+import { checkedOptions, separateNamespace } from './format-options.ts'
 import { writeOnly } from './write-only.ts'
 
 export interface TraefikOptions {
@@ -13,10 +13,11 @@ export interface TraefikOptions {
  * Traefik: the URL of a server under `traefik/http/services/<name>/loadbalancer/servers/<n>/url`. Write only; the router
  * is yours to write. Traefik does not mind gaps between the numbers, so each id has one of its own.
  */
-export function traefikFormat({ namespace: own }: TraefikOptions = {}): InstanceFormat {
+export function traefikFormat(options: TraefikOptions = {}): InstanceFormat {
+  const { namespace: own } = checkedOptions('traefikFormat', options, ['namespace'])
   return {
     name: 'traefik',
-    namespace: ownNamespace(own, 'traefik'),
+    namespace: separateNamespace(own, 'traefik'),
     ...writeOnly({ weight: false }),
 
     encode({ id, name, host, port, protocol }, { namespace }) {
