@@ -45,6 +45,12 @@ export function parseAuthority(value: string): Omit<Endpoint, 'protocol'> | unde
   return endpoint && { host: endpoint.host, port: endpoint.port }
 }
 
+/** `host:port` of the endpoint with this protocol, else of the instance. */
+export function authorityFor(protocol: string, { host, port, endpoints }: InstanceFields): string {
+  const parsed = endpoints.map(parseEndpoint).find(endpoint => endpoint?.protocol === protocol)
+  return authority(parsed?.host ?? host, parsed?.port ?? port)
+}
+
 /** With the host filled in where it has none, as in `grpc://:9000`. */
 export function endpointAt(host: string, endpoint: string): string {
   return endpoint.replace(/:\/\/:(\d+)$/, (_, port: string) => `://${authority(host, Number(port))}`)

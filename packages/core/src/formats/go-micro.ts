@@ -3,6 +3,7 @@ import { isProtocol } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
 import { checkedOptions, ownNamespace } from './format-options.ts'
+import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, restOf, slashed } from './keys-by-name.ts'
 
@@ -35,10 +36,9 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
     },
 
     encode({ id, name, version, host, port, protocol, metadata: pairs }, { namespace }) {
-      // As its own servers say of themselves; in Go's order of the keys of a map.
+      // As its own servers say of themselves.
       const about = { ...pairs, protocol, registry: 'etcd', server: protocol, transport: protocol }
-      const metadata = Object.fromEntries(Object.entries(about).sort(([a], [b]) => (a < b ? -1 : 1)))
-      const nodes = [{ metadata, id, address: authority(host, port) }]
+      const nodes = [{ metadata: goMap(about), id, address: authority(host, port) }]
       const fields = {
         name,
         version: version === '' ? 'latest' : version,
@@ -46,7 +46,7 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
         endpoints: [],
         nodes,
       }
-      return [{ key: `${namespace}/${name}/${dashed(id)}`, value: JSON.stringify(fields) }]
+      return [{ key: `${namespace}/${name}/${dashed(id)}`, value: goJson(fields) }]
     },
 
     ...keysByName(slashed),

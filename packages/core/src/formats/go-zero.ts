@@ -1,4 +1,4 @@
-import { authority } from '../address.ts'
+import { authorityFor } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
 import { bareNamespace, checkedOptions, ownProtocol } from './format-options.ts'
@@ -35,9 +35,10 @@ export function goZeroFormat(options: GoZeroOptions = {}): InstanceFormat {
       endpoints: false,
     },
 
-    encode({ id, name, host, port }, { namespace, leaseId }) {
+    encode(instance, { namespace, leaseId }) {
+      const { id, name } = instance
       const number = /^[1-9]\d{0,17}$/.test(id) ? id : leaseId
-      return [{ key: `${bare(namespace)}${name}/${number}`, value: authority(host, port) }]
+      return [{ key: `${bare(namespace)}${name}/${number}`, value: authorityFor(protocol, instance) }]
     },
 
     ...keysByName(bare),

@@ -1,8 +1,8 @@
-import { authority } from '../address.ts'
-import { type InstanceFields, isWeight } from '../instance.ts'
+import { authorityFor, type InstanceFields, isWeight } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
 import { bareNamespace, checkedOptions, ownProtocol, trueOrFalse } from './format-options.ts'
+import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { bare, cut, keysByName, restOf } from './keys-by-name.ts'
 
@@ -47,13 +47,13 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
     },
 
     encode(instance, { namespace }) {
-      const { name, id, host, port } = instance
+      const { name, id } = instance
       const value = {
         Op: 0,
-        Addr: authority(host, port),
+        Addr: authorityFor(protocol, instance),
         Metadata: withMetadata ? metadataOf(instance) : null,
       }
-      return [{ key: `${root(namespace)}${name}/${id}`, value: JSON.stringify(value) }]
+      return [{ key: `${root(namespace)}${name}/${id}`, value: goJson(value) }]
     },
 
     ...keysByName(root),
@@ -80,7 +80,7 @@ function metadataOf({ metadata, version, zone, weight }: InstanceFields): object
     ...(zone !== '' && { zone }),
     ...(weight !== 100 && { weight }),
   })
-  return Object.keys(said).length === 0 ? null : said
+  return Object.keys(said).length === 0 ? null : goMap(said)
 }
 
 // Metadata is anything that a Go service likes: what does not fit is left aside, and the address counts all the same.

@@ -1,7 +1,8 @@
-import { authority } from '../address.ts'
+import { authorityFor } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
 import { checkedOptions, ownNamespace, ownProtocol } from './format-options.ts'
+import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, restOf, slashed } from './keys-by-name.ts'
 
@@ -38,13 +39,14 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
       endpoints: false,
     },
 
-    encode({ id, name, host, port, weight, metadata }, { namespace }) {
+    encode(instance, { namespace }) {
+      const { id, name, weight, metadata } = instance
       // A weight of 0 would be taken for none given, and get traffic.
       if (weight === 0) return []
-      const address = authority(host, port)
-      const tags = Object.keys(metadata).length === 0 ? null : metadata
+      const address = authorityFor(protocol, instance)
+      const tags = Object.keys(metadata).length === 0 ? null : goMap(metadata)
       const fields = { network: 'tcp', address, weight: Math.max(1, Math.round(weight / WEIGHT)), tags }
-      return [{ key: `${namespace}/${name}/${id}`, value: JSON.stringify(fields) }]
+      return [{ key: `${namespace}/${name}/${id}`, value: goJson(fields) }]
     },
 
     ...keysByName(slashed),

@@ -1,6 +1,7 @@
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
 import { checkedOptions, ownNamespace } from './format-options.ts'
+import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, slashed } from './keys-by-name.ts'
 
@@ -26,16 +27,18 @@ export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
     },
 
     encode({ id, name, version, metadata, endpoints, weight }, { namespace }) {
+      // Kratos would still call one of weight 0.
+      if (weight === 0) return []
       // Kratos takes 100 where there is none.
       const weighted = weight === 100 && !('weight' in metadata)
       const fields = {
         id,
         name,
         version,
-        metadata: weighted ? metadata : withWeight(metadata, weight),
+        metadata: goMap(weighted ? metadata : withWeight(metadata, weight)),
         endpoints,
       }
-      return [{ key: `${namespace}/${name}/${id}`, value: JSON.stringify(fields) }]
+      return [{ key: `${namespace}/${name}/${id}`, value: goJson(fields) }]
     },
 
     ...keysByName(slashed),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { invalidOption } from '../errors.ts'
 import type { InstanceFormat } from './format.ts'
 import { checkedOptions, separateNamespace, wholeNumber } from './format-options.ts'
@@ -16,7 +17,10 @@ export interface SkydnsOptions {
 
 const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
 
-/** CoreDNS: `/skydns/<domain backwards>/<name>/<id>`, a JSON value, for A, AAAA and SRV. Write only. */
+/**
+ * CoreDNS: `/skydns/<domain backwards>/<name>/<id>`, a JSON value, for A, AAAA and SRV. Write only. A dot in a name is a
+ * `-`: else `a.b` would be among the instances of `b`.
+ */
 export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   const known = ['namespace', 'domain', 'ttl', 'priority'] as const
   const {
@@ -37,7 +41,7 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
     encode({ id, name, host, port, weight }, { namespace }) {
       // DNS has no weight of 0 that gets nothing.
       if (weight === 0) return []
-      const path = `${label(id)}.${name}.${domain}`
+      const path = `${label(id)}.${name.replaceAll('.', '-')}.${domain}`
         .toLowerCase()
         .split('.')
         .filter(part => part !== '')
@@ -49,5 +53,15 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   }
 }
 
-/** One label, so that the target of an SRV record is a name that can be looked up; the end of an id says the most. */
-const label = (id: string): string => id.replace(/[^A-Za-z0-9-]/g, '-').slice(-63)
+/**
+ * One label, so that the target of an SRV record is a name that can be looked up, and another one for each id; the end
+ * of an id says the most.
+ */
+function label(id: string): string {
+  const plain = id
+    .toLowerCase()
+    .replace(/[^a-z0-9-]/g, '-')
+    .slice(-54)
+  if (plain === id) return id
+  return `${plain}-${createHash('sha256').update(id).digest('hex').slice(0, 8)}`
+}

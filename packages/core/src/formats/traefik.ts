@@ -9,6 +9,9 @@ export interface TraefikOptions {
   namespace?: string
 }
 
+/** What Traefik calls them. */
+const SCHEMES: Readonly<Record<string, string>> = { grpc: 'h2c', grpcs: 'https' }
+
 /**
  * Traefik: the URL of a server under `traefik/http/services/<name>/loadbalancer/servers/<n>/url`. Write only; the router
  * is yours to write. Traefik does not mind gaps between the numbers, so each id has one of its own.
@@ -23,7 +26,7 @@ export function traefikFormat(options: TraefikOptions = {}): InstanceFormat {
     encode({ id, name, host, port, protocol }, { namespace }) {
       const number = createHash('sha256').update(id).digest().readUIntBE(0, 6)
       const key = `${namespace}/http/services/${name}/loadbalancer/servers/${number}/url`
-      return [{ key, value: `${protocol}://${authority(host, port)}` }]
+      return [{ key, value: `${SCHEMES[protocol] ?? protocol}://${authority(host, port)}` }]
     },
   }
 }

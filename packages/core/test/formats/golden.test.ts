@@ -3,7 +3,7 @@ import type { InstanceFormat } from '@etcd-register/core'
 import * as core from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
 import { type Entry, FORMATS, type FormatOption, resolveFormats } from '../../src/formats/index.ts'
-import { type InstanceInput, makeInstance } from '../../src/instance.ts'
+import { type InstanceInput, makeInstance, parseEndpoint } from '../../src/instance.ts'
 import { bytes, expectSafe, instanceOf } from './instances.ts'
 
 const folder = new URL('golden/', import.meta.url)
@@ -69,8 +69,13 @@ describe.each(Object.keys(FORMATS))('%s', name => {
       if (!format.capabilities.read) return
       for (const { key, value } of entries) {
         const decoded = format.decode({ key, value: bytes(value) }, { namespace, name: instance.name })
-        const { host, port } = instance
-        expect(instanceOf(decoded)).toMatchObject({ host, port, name: instance.name, key })
+        const read = instanceOf(decoded)
+        expect(read).toMatchObject({ name: instance.name, key })
+        const places = makeInstance(instance, '').endpoints.map(url => parseEndpoint(url)!)
+        expect(places.map(({ host, port }) => ({ host, port }))).toContainEqual({
+          host: read.host,
+          port: read.port,
+        })
       }
     })
   })
