@@ -1,4 +1,4 @@
-import type { PlacedFormat } from './formats/index.ts'
+import type { Capabilities, PlacedFormat } from './formats/index.ts'
 import type { Logger, ServiceInstance } from './types.ts'
 
 /** What an instance says of itself that a format may not be able to carry. Of a weight of 0 the missing key speaks. */
@@ -8,6 +8,26 @@ const SAID = {
   weight: ({ weight }: ServiceInstance) => weight !== 100 && weight !== 0,
   metadata: ({ metadata }: ServiceInstance) => Object.keys(metadata).length > 0,
   endpoints: ({ endpoints }: ServiceInstance) => endpoints.length > 1,
+}
+
+function fieldsLost(capabilities: Capabilities, instance: ServiceInstance): string[] {
+  const fields: string[] = (Object.keys(SAID) as (keyof typeof SAID)[]).filter(
+    field => SAID[field](instance) && !capabilities[field],
+  )
+  const { protocol, endpoints } = instance
+  const { protocol: carried = true } = capabilities
+  // Nobody has said `http`, where it is the default; and of several endpoints one is of what is taken for granted.
+  const said = protocol !== 'http' && !endpoints.some(url => url.startsWith(`${carried}://`))
+  return said && carried !== true ? [...fields, 'protocol'] : fields
+}
+
+/** Of the metadata, what the format overwrites with something else. */
+function namesLost({ reserved = [] }: Capabilities, instance: ServiceInstance): string[] {
+  const { metadata, version, zone, weight, protocol } = instance
+  const ours: Record<string, string> = { version, zone, weight: String(weight), protocol }
+  return reserved
+    .filter(name => name in metadata && metadata[name] !== ours[name])
+    .map(name => `metadata.${name}`)
 }
 
 /** Warns of what is lost in some of the formats: in one line, and once of each thing. */
@@ -24,9 +44,10 @@ export class Losses {
   check(instance: ServiceInstance): void {
     const lines: string[] = []
     for (const { format } of this.#formats) {
-      const lost = (Object.keys(SAID) as (keyof typeof SAID)[])
-        .filter(field => SAID[field](instance) && !format.capabilities[field])
-        .filter(field => !this.#told.has(`${format.name} ${field}`))
+      const lost = [
+        ...fieldsLost(format.capabilities, instance),
+        ...namesLost(format.capabilities, instance),
+      ].filter(field => !this.#told.has(`${format.name} ${field}`))
       for (const field of lost) this.#told.add(`${format.name} ${field}`)
       if (lost.length > 0) lines.push(`format "${format.name}" cannot carry ${lost.join(', ')}`)
     }

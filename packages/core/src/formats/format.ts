@@ -31,6 +31,10 @@ export interface Capabilities {
   metadata: boolean
   /** More than one URL for an instance. */
   endpoints: boolean
+  /** Default `true`. A name: not carried, but what readers take for granted. */
+  protocol?: boolean | string
+  /** Names in the metadata that the format itself has a use for. */
+  reserved?: readonly string[]
 }
 
 /**

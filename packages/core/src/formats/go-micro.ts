@@ -33,6 +33,7 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
       weight: false,
       metadata: true,
       endpoints: false,
+      reserved: ['protocol', 'registry', 'server', 'transport'],
     },
 
     encode({ id, name, version, host, port, protocol, metadata: pairs }, { namespace }) {

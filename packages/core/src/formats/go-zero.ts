@@ -33,6 +33,7 @@ export function goZeroFormat(options: GoZeroOptions = {}): InstanceFormat {
       weight: false,
       metadata: false,
       endpoints: false,
+      protocol,
     },
 
     encode(instance, { namespace, leaseId }) {

@@ -44,6 +44,8 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
       weight: withMetadata,
       metadata: withMetadata,
       endpoints: false,
+      protocol,
+      reserved: withMetadata ? ['version', 'zone', 'weight'] : [],
     },
 
     encode(instance, { namespace }) {

@@ -37,6 +37,7 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
       weight: true,
       metadata: true,
       endpoints: false,
+      protocol,
     },
 
     encode(instance, { namespace }) {

@@ -24,6 +24,7 @@ export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
       weight: true,
       metadata: true,
       endpoints: true,
+      reserved: ['weight'],
     },
 
     encode({ id, name, version, metadata, endpoints, weight }, { namespace }) {

@@ -30,6 +30,7 @@ export function plainFormat(options: PlainOptions = {}): InstanceFormat {
       weight: false,
       metadata: false,
       endpoints: false,
+      protocol: false,
     },
 
     encode({ id, name, host, port }, { namespace }) {

@@ -223,6 +223,28 @@ describe.concurrent('what a format cannot carry', () => {
     expect(discovery.instances).toEqual([instance])
   })
 
+  it('such as a protocol where none is written, unless it is the one that is expected there', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: ['kratos', 'plain', 'go-zero', 'kitex'] })
+    await registered(registry, orders({ protocol: 'grpc', endpoints: ['tcp://:9000'] }))
+    expect(registry.warnings).toEqual([
+      'format "plain" cannot carry endpoints, protocol; format "go-zero" cannot carry endpoints; ' +
+        'format "kitex" cannot carry endpoints: who reads "orders" there will not see it',
+    ])
+  })
+
+  it('such as metadata under a name that the format has a use for', async test => {
+    const etcd = await anEtcd(test)
+    const format = ['kratos' as const, 'go-micro' as const, grpcFormat({ metadata: true })]
+    const registry = aRegistry(test, etcd, { format })
+    const metadata = { weight: 'heavy', server: 'nginx', zone: 'a' }
+    await registered(registry, orders({ zone: 'a', metadata }))
+    expect(registry.warnings).toEqual([
+      'format "kratos" cannot carry zone, metadata.weight; format "go-micro" cannot carry zone, metadata.server; ' +
+        'format "grpc" cannot carry metadata.weight: who reads "orders" there will not see it',
+    ])
+  })
+
   it('is no matter where nothing of it was given, or the format was told to carry it', async test => {
     const etcd = await anEtcd(test)
     const quiet = aRegistry(test, etcd, { format: ['json', 'grpc', 'skydns'] })
