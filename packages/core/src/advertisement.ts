@@ -1,6 +1,6 @@
 import { authority } from './address.ts'
 import { invalidOption } from './errors.ts'
-import { type Entry, MAX_VALUE_BYTES, type PlacedFormat } from './formats/index.ts'
+import { type Entry, MAX_VALUE_BYTES, type PlacedFormat, writeEntries } from './formats/index.ts'
 import { endpointAt, makeInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
@@ -40,25 +40,25 @@ export class Advertisement {
   }
 
   /** With its key in the first format, which stands also where it has been taken out. */
-  instance(leaseId?: string): ServiceInstance {
-    const [first] = encoded(this.#formats[0]!, callable(this.#fields()), leaseId)
+  instance(leaseId = '0'): ServiceInstance {
+    const [first] = writeEntries(this.#formats[0]!, callable(this.#fields()), leaseId)
     return Object.freeze({ ...this.#fields(), key: first?.key ?? '' })
   }
 
   /** Its keys in all formats, whether they are taken out now or not. */
   keys(): string[] {
     const fields = callable(this.#fields())
-    return this.#formats.flatMap(format => encoded(format, fields)).map(({ key }) => key)
+    return this.#formats.flatMap(format => writeEntries(format, fields, '0')).map(({ key }) => key)
   }
 
   /** In each format that can say that it is not to be called, or that need not, since it is. */
-  entries(leaseId?: string): Entry[] {
+  entries(leaseId = '0'): Entry[] {
     const fields = this.#fields()
     const { status, weight } = fields
     const entries = this.#formats
       .filter(({ format: { capabilities } }) => status === 'up' || capabilities.status)
       .filter(({ format: { capabilities } }) => weight > 0 || capabilities.weight)
-      .flatMap(format => encoded(format, fields, leaseId))
+      .flatMap(format => writeEntries(format, fields, leaseId))
     for (const { key, value } of entries) {
       const bytes = Buffer.byteLength(value)
       if (bytes <= MAX_VALUE_BYTES) continue
@@ -77,14 +77,6 @@ export class Advertisement {
     const endpoints = [`${protocol}://${authority(host, port)}`, ...further]
     return makeInstance({ ...this.#details, id, name, host, port, protocol, endpoints, status }, '')
   }
-}
-
-function encoded(
-  { format, namespace }: PlacedFormat,
-  fields: ServiceInstance,
-  leaseId = '0',
-): readonly Entry[] {
-  return format.encode(fields, { namespace, leaseId })
 }
 
 /** As it is when it gets traffic. */

@@ -101,10 +101,11 @@ export class InstanceTable {
     'instances' | 'stale' | 'staleSince' | 'skipped' | 'lastError'
   > {
     const skipped = this.#ranges.reduce((sum, rows) => sum + rows.skipped, 0)
+    const ignored = this.#ranges.reduce((sum, rows) => sum + rows.ignored, 0)
     const keys = this.#ranges.reduce((sum, rows) => sum + rows.size, 0)
     const last = this.#lastError
     return {
-      instances: this.#merged?.size ?? keys - skipped,
+      instances: this.#merged?.size ?? keys - skipped - ignored,
       stale: this.#staleSince !== undefined,
       staleSince: this.#staleSince?.toISOString(),
       skipped,
@@ -146,6 +147,8 @@ class Rows implements WatchedKeys {
   #rows = new Map<string, Row>()
   /** Keys whose value was complained of; they are not again until they were good or gone. */
   readonly #complained = new Set<string>()
+  /** Keys that are none of an instance by themselves, and are not meant to be. */
+  readonly #ignored = new Set<string>()
   listed = false
   fresh = false
 
@@ -161,6 +164,10 @@ class Rows implements WatchedKeys {
 
   get skipped(): number {
     return this.#complained.size
+  }
+
+  get ignored(): number {
+    return this.#ignored.size
   }
 
   instances(): ServiceInstance[] {
@@ -186,7 +193,7 @@ class Rows implements WatchedKeys {
     }
     for (const [key, { instance }] of before) {
       if (this.#rows.has(key)) continue
-      this.#complained.delete(key)
+      this.#forget(key)
       change.note(instance, undefined)
     }
     this.listed = true
@@ -200,7 +207,7 @@ class Rows implements WatchedKeys {
       if (event.type === 'put') this.#rows.set(event.key, this.#read(event, before.get(event.key)))
       else {
         this.#rows.delete(event.key)
-        this.#complained.delete(event.key)
+        this.#forget(event.key)
       }
     }
     const change = new TableChange()
@@ -221,13 +228,23 @@ class Rows implements WatchedKeys {
   #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
     const { key, revision } = entry
     const decoded = readEntry(this.#placed, this.#options.name, entry)
+    this.#ignored.delete(key)
     if ('skip' in decoded) {
       this.#complain(key, decoded.skip)
       return { revision, instance: undefined }
     }
     this.#complained.delete(key)
+    if ('ignore' in decoded) {
+      this.#ignored.add(key)
+      return { revision, instance: undefined }
+    }
     const same = previous !== undefined && sameInstance(previous, decoded.instance)
     return { revision, instance: same ? previous : decoded.instance }
+  }
+
+  #forget(key: string): void {
+    this.#complained.delete(key)
+    this.#ignored.delete(key)
   }
 
   #complain(key: string, reason: string): void {

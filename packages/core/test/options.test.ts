@@ -19,6 +19,19 @@ import { type CertificateAuthority, createCertificateAuthority } from '@etcd-reg
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { resolveOptions, resolvePatch, resolveService } from '../src/options.ts'
 
+const failing = {
+  ...jsonFormat({ namespace: '/failing' }),
+  name: 'failing',
+  encode(): never {
+    throw new Error('boom')
+  },
+}
+
+test('a format that fails to write an instance is refused as it registers', () => {
+  const registry = createRegistry({ format: failing, logger: false })
+  expectRefused(() => registry.register({ name: 'orders', port: 8000 }), 'format', /boom/, '"failing"')
+})
+
 /** What a careless caller of JavaScript may pass. */
 const resolve = (options: object, env: NodeJS.ProcessEnv = {}) => resolveOptions(options, env)
 const service = (more: object = {}) => resolveService({ name: 'orders', port: 8000, ...more })
@@ -133,6 +146,12 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     ],
     [{ format: ['json', 'plain'] }, 'format', /"json" and "plain" share/, '["json", "plain"]'],
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
+    [{ format: { ...jsonFormat(), capabilities: null } }, 'format', /"capabilities"/, 'object'],
+    [
+      { format: { ...jsonFormat(), ranges: () => [{ prefix: '/services/orders' }] } },
+      ...(['format', /that ends in "\/"/, '"[{\\"prefix\\":\\"/services/orders\\"}]"'] as const),
+    ],
+    [{ format: ['json', failing] }, 'format', /encode\(\) of "failing" did: Error: boom/, '"failing"'],
     [{ format: 'toString' }, 'format', /one of json, plain/, '"toString"'],
     [{ logger: { debug() {}, info() {}, error() {} } }, 'logger', /debug, info, warn and error/, 'object'],
     [{ logger: true }, 'logger', /or false/, 'true'],

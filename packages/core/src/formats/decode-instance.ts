@@ -31,7 +31,7 @@ export interface FoundInstance {
 }
 
 /** The instance if everything in it is sound and bounded, else the reason to skip it. Never throws. */
-export function decodeInstance(found: FoundInstance, key: string): Decoded {
+export function decodeInstance(found: FoundInstance, key: string): Exclude<Decoded, { ignore: true }> {
   const { name, id, version = '', zone = '', weight = 100, status = 'up' } = found
   if (!isText(id)) return skip('"id" is not a line of text')
   if (typeof version !== 'string') return skip('"version" is not a string')
@@ -46,7 +46,7 @@ export function decodeInstance(found: FoundInstance, key: string): Decoded {
   return { instance: makeInstance(fields, key) }
 }
 
-const skip = (reason: string): Decoded => ({ skip: reason })
+const skip = (reason: string): { skip: string } => ({ skip: reason })
 
 /** The one of an address, or what is wrong with it. */
 function endpointOf({ address, protocol = 'http' }: FoundInstance): Endpoint | string {
@@ -59,14 +59,14 @@ function endpointsOf(endpoints: unknown): (Endpoint & { endpoints: string[] }) |
   if (!Array.isArray(endpoints) || endpoints.length > MOST_ENDPOINTS) {
     return `"endpoints" is not a list of up to ${MOST_ENDPOINTS} URLs`
   }
-  const parsed = endpoints.map(endpoint =>
-    typeof endpoint === 'string' ? parseEndpoint(endpoint) : undefined,
+  // One that we cannot read, such as `kafka://`, takes nothing from the others.
+  const good = endpoints.filter(
+    endpoint => typeof endpoint === 'string' && parseEndpoint(endpoint) !== undefined,
   )
-  const first = parsed[0]
-  if (first === undefined || parsed.includes(undefined)) {
+  if (good.length === 0 || !endpoints.every(endpoint => typeof endpoint === 'string')) {
     return '"endpoints" is not a list of URLs such as http://10.0.0.5:8000'
   }
-  return { ...first, endpoints: endpoints.map(trimmed) }
+  return { ...parseEndpoint(good[0])!, endpoints: good.map(trimmed) }
 }
 
 /** Without a path or a query, such as the `?isSecure=false` of old Kratos. */

@@ -16,8 +16,8 @@ export interface RawEntry {
 /** All keys that begin with `prefix` (which ends in `/`), or the one `key`. */
 export type KeyRange = { prefix: string } | { key: string }
 
-/** The instance, or why there is none in it. */
-export type Decoded = { instance: ServiceInstance } | { skip: string }
+/** The instance, or why there is none in it; `ignore` for a key of an instance that another one tells of. */
+export type Decoded = { instance: ServiceInstance } | { skip: string } | { ignore: true }
 
 /** What a format can say; what it can't is lost, and said once at registration. */
 export interface Capabilities {

@@ -64,15 +64,21 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
       const fields = parsed.fields
-      // As Go's decoder does: the case of a name does not count.
-      const address = fields.Addr ?? fields.addr
-      if ((fields.Op ?? fields.op ?? 0) !== 0) return { skip: '"Op" is not 0' }
-      const { version, zone, weight, ...others } = objectOf(fields.Metadata ?? fields.metadata)
+      const address = fieldOf(fields, 'Addr')
+      if ((fieldOf(fields, 'Op') ?? 0) !== 0) return { skip: '"Op" is not 0' }
+      const { version, zone, weight, ...others } = objectOf(fieldOf(fields, 'Metadata'))
       const found = { name: context.name, id: restOf(key, context, root), address, protocol }
       const details = { version: textOr(version), zone: textOr(zone), weight: weightOr(weight) }
       return decodeInstance({ ...found, ...details, metadata: stringsOf(others) }, key)
     },
   }
+}
+
+/** As Go's decoder does: the case of a name does not count. */
+function fieldOf(fields: Record<string, unknown>, name: string): unknown {
+  if (Object.hasOwn(fields, name)) return fields[name]
+  const found = Object.keys(fields).find(key => key.toLowerCase() === name.toLowerCase())
+  return found === undefined ? undefined : fields[found]
 }
 
 /** `null` where there is nothing to say. */

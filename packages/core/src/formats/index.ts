@@ -1,6 +1,6 @@
 import { invalidOption } from '../errors.ts'
-import { makeInstance } from '../instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFields, makeInstance } from '../instance.ts'
+import type { Entry, InstanceFormat } from './format.ts'
 import { goMicroFormat } from './go-micro.ts'
 import { goZeroFormat } from './go-zero.ts'
 import { grpcFormat } from './grpc.ts'
@@ -53,7 +53,7 @@ export function resolveFormats(option: FormatOption, registry: RegistryNamespace
   const list = Array.isArray(option) ? (option as unknown[]) : [option]
   const placed = list.map(entry => {
     const format = resolveFormat(entry)
-    return { format, namespace: placeOf(format, registry) }
+    return checkedRanges({ format, namespace: placeOf(format, registry) })
   })
   if (placed.length === 0) throw invalidOption('format', RULE, list)
   return placed
@@ -73,10 +73,47 @@ function resolveFormat(format: unknown): InstanceFormat {
   if (typeof given !== 'object' || METHODS.some(method => typeof given?.[method] !== 'function')) {
     throw invalidOption('format', RULE, format)
   }
-  if (typeof given?.name !== 'string' || typeof given.capabilities !== 'object') {
+  if (
+    typeof given?.name !== 'string' ||
+    typeof given.capabilities !== 'object' ||
+    given.capabilities === null
+  ) {
     throw invalidOption('format', 'an object with a "name" and "capabilities"', format)
   }
   return given as InstanceFormat
+}
+
+/** A prefix without its slash would bring the instances of `orders2` to `orders`. */
+function checkedRanges(placed: PlacedFormat): PlacedFormat {
+  const { format, namespace } = placed
+  const ranges: unknown = guarded(format, 'ranges', () => format.ranges(PROBE.name, namespace))
+  const good = (range: Partial<{ prefix: unknown; key: unknown }> | null) =>
+    typeof range?.key === 'string' || (typeof range?.prefix === 'string' && range.prefix.endsWith('/'))
+  if (Array.isArray(ranges) && ranges.every(good)) return placed
+  const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
+  throw invalidOption('format', rule, JSON.stringify(ranges))
+}
+
+/** What a format writes of an instance. Throws `ERR_INVALID_OPTION` if it cannot. */
+export function writeEntries(
+  { format, namespace }: PlacedFormat,
+  fields: InstanceFields,
+  leaseId: string,
+): readonly Entry[] {
+  return guarded(format, 'encode', () => format.encode(fields, { namespace, leaseId }))
+}
+
+function guarded<T>({ name }: InstanceFormat, method: string, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    throw invalidOption(
+      'format',
+      `one that does not throw, but ${method}() of "${name}" did: ${String(error)}`,
+      name,
+      error,
+    )
+  }
 }
 
 /** For writing, where values of two formats side by side would break readers of one. Throws `ERR_INVALID_OPTION`. */
@@ -103,8 +140,7 @@ const withoutSlash = (prefix: string): string => prefix.replace(/\/$/, '')
 
 /** A key that both write, or a range in which both write and one reads: strangers' values break some readers. */
 function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined {
-  const keys = ({ format, namespace }: PlacedFormat) =>
-    format.encode(PROBE, { namespace, leaseId: '1' }).map(({ key }) => key)
+  const keys = (placed: PlacedFormat) => writeEntries(placed, PROBE, '1').map(({ key }) => key)
   const [ours, theirs] = [keys(one), keys(other)]
   const prefixes = one.format
     .ranges(PROBE.name, one.namespace)

@@ -6,7 +6,7 @@ export function readEntry({ format, namespace }: PlacedFormat, name: string, ent
   if (entry.value.length > MAX_VALUE_BYTES) return { skip: `longer than ${MAX_VALUE_BYTES} bytes` }
   try {
     const decoded = format.decode({ key: entry.key, value: entry.value }, { namespace, name })
-    return 'instance' in decoded ? decoded : { skip: String(decoded.skip) }
+    return 'instance' in decoded || 'ignore' in decoded ? decoded : { skip: String(decoded.skip) }
   } catch (error) {
     return { skip: `format "${format.name}" threw: ${textOf(error)}` }
   }

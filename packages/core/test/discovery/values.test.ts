@@ -45,7 +45,7 @@ const bad: Record<string, string> = {
   'an endpoint with a password': endpoints('http://user:secret@10.0.0.5:80'),
   'an endpoint with half an IPv6 address': endpoints('http://[::1:80'),
   'an endpoint that is a script': endpoints('javascript:alert(1)'),
-  'a good endpoint and a bad one': endpoints('http://10.0.0.5:80', 'nowhere'),
+  'a good endpoint and a number': endpoints('http://10.0.0.5:80', 7),
   'a value of 1 MB': fields({ metadata: { note: 'x'.repeat(1024 * 1024) } }),
 }
 
@@ -184,6 +184,24 @@ test.for(['', '/'])(
     t.expect(witness.differences()).toEqual([])
   },
 )
+
+test('a key that a format ignores is no instance, and no complaint', async t => {
+  const log = keepLog()
+  const inner = jsonFormat()
+  const format = {
+    ...inner,
+    decode: (entry: RawEntry, context: { namespace: string; name: string }): Decoded =>
+      entry.key.endsWith('/more') ? { ignore: true } : inner.decode(entry, context),
+  }
+  const registry = openRegistry(t, etcd.endpoint, { logger: log, format })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/services/two/a', valueFor('two', 'a'))
+  await writer.put('/services/two/a/more', 'weight=5')
+  const { discovery } = await discover(registry, 'two')
+  t.expect(discovery.instances).toMatchObject([{ id: 'a' }])
+  t.expect(registry.status().watches[0]).toMatchObject({ instances: 1, skipped: 0 })
+  t.expect(log.of('warn')).toEqual([])
+})
 
 test('a service full of bad values is a hundred warnings at most, and all of them are counted', async t => {
   const log = keepLog()

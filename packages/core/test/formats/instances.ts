@@ -39,7 +39,7 @@ export const bytes = (value: string | object): Buffer =>
 
 /** The instance, or a failure that says why there is none. */
 export function instanceOf(decoded: Decoded): ServiceInstance {
-  if ('skip' in decoded) throw new Error(`skipped: ${decoded.skip}`)
+  if (!('instance' in decoded)) throw new Error(`no instance: ${JSON.stringify(decoded)}`)
   return decoded.instance
 }
 

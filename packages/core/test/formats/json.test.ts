@@ -191,6 +191,7 @@ describe('what is skipped, with the reason', () => {
   })
 
   test.each([
+    'kafka://',
     'http://10.0.0.5',
     'http://10.0.0.5:0',
     'http://10.0.0.5:65536',
@@ -216,6 +217,7 @@ describe('what is skipped, with the reason', () => {
     `http://${'a'.repeat(254)}:8000`,
   ])('the endpoint %j', endpoint => {
     expect(decode(changed({ endpoints: [endpoint] }))).toHaveProperty('skip')
-    expect(decode(changed({ endpoints: ['http://10.0.0.5:8000', endpoint] }))).toHaveProperty('skip')
+    const beside = decode(changed({ endpoints: [endpoint, 'http://10.0.0.5:8000'] }))
+    expect(instanceOf(beside)).toMatchObject({ host: '10.0.0.5', endpoints: ['http://10.0.0.5:8000'] })
   })
 })
