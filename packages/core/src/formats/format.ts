@@ -70,6 +70,8 @@ export interface InstanceFormat {
   readonly namespace?: { readonly fixed: string } | { readonly default: string }
   /** What makes two keys one instance: nothing (`key`, the default), or that they give the same host and port. */
   readonly identity?: 'key' | 'address'
+  /** Its other readers list without the slash at the end, and fail at what is none of theirs. */
+  readonly listsWithoutSlash?: true
   /** Keys and values of an instance. Without `capabilities.status` it is only asked for instances that are `up`. */
   encode(instance: InstanceFields, context: { namespace: string; leaseId: string }): readonly Entry[]
   /** Where the instances of a service are found. */

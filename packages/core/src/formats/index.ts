@@ -135,9 +135,6 @@ export function refuseSharedKeys(placed: readonly PlacedFormat[]): void {
 
 const PROBE = makeInstance({ id: '1', name: 'orders', protocol: 'http', host: '10.0.0.1', port: 1 }, '')
 
-// Kratos and scripts list without it.
-const withoutSlash = (prefix: string): string => prefix.replace(/\/$/, '')
-
 /** A key that both write, or a range in which both write and one reads: strangers' values break some readers. */
 function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined {
   const keys = (placed: PlacedFormat) => writeEntries(placed, PROBE, '1').map(({ key }) => key)
@@ -145,9 +142,9 @@ function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined 
   const prefixes = one.format
     .ranges(PROBE.name, one.namespace)
     .flatMap(range => ('prefix' in range ? range.prefix : []))
+  const listed = (prefix: string) => (one.format.listsWithoutSlash ? prefix.slice(0, -1) : prefix)
   const shared =
-    prefixes.find(prefix =>
-      [ours, theirs].every(some => some.some(key => key.startsWith(withoutSlash(prefix)))),
-    ) ?? ours.find(key => theirs.includes(key))
+    prefixes.find(prefix => [ours, theirs].every(some => some.some(key => key.startsWith(listed(prefix))))) ??
+    ours.find(key => theirs.includes(key))
   return shared === undefined ? undefined : JSON.stringify(shared)
 }

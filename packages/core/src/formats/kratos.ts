@@ -15,6 +15,7 @@ export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
   const { namespace: own } = checkedOptions('kratosFormat', options, ['namespace'])
   return {
     name: 'kratos',
+    listsWithoutSlash: true,
     namespace: ownNamespace(own, '/microservices'),
     capabilities: {
       read: true,
