@@ -74,6 +74,18 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
     backend = fresh(backend)
   }
 
+  let turn: Promise<unknown> = Promise.resolve()
+  /** Starts, ends and restarts run one after another, whoever waits for them or not. */
+  function inTurn(step: () => Promise<void>): Promise<void> {
+    const done = turn.then(step)
+    turn = done.catch(() => {})
+    return done
+  }
+
+  function checkNotStopped() {
+    if (state === 'stopped') throw new Error('This etcd is stopped: start another one')
+  }
+
   async function kill() {
     if (state === 'stopped') return
     state = 'killed'
@@ -86,7 +98,7 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
     port,
     tls: certificates?.client,
     authority: certificates?.authority,
-    kill,
+    kill: () => inTurn(kill),
     async freeze() {
       if (state !== 'running') throw new Error(`There is no running etcd to freeze: it is ${state}`)
       state = 'frozen'
@@ -100,17 +112,19 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
       clock.start()
       listener.release()
     },
-    async restart({ wipe = false } = {}) {
-      if (state === 'stopped') throw new Error('This etcd is stopped')
-      await kill()
-      if (wipe) empty()
-      backend.leases.renewAll()
-      await listener.listen(port)
-      state = 'running'
-      clock.start()
-    },
+    restart: ({ wipe = false } = {}) =>
+      inTurn(async () => {
+        checkNotStopped()
+        await kill()
+        if (wipe) empty()
+        backend.leases.renewAll()
+        await listener.listen(port)
+        state = 'running'
+        clock.start()
+      }),
     wipe: () => etcd.restart({ wipe: true }),
     async compact(revision = backend.store.revision) {
+      checkNotStopped()
       try {
         backend.store.compact(Number(revision))
       } catch (error) {
@@ -131,19 +145,35 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
       const samples = traffic.samples()
       return samples.set('etcd_debugging_mvcc_watcher_total', backend.hub.size)
     },
-    advance: ms => clock.advance(ms),
-    expireLease: id => backend.leases.revoke(String(id)),
-    expireTokens: () => backend.auth.tokens.expire(),
-    disconnect: () => listener.disconnect(),
-    failNext: (rpc, code, message) => traffic.failNext(rpc, code, message),
-    async stop() {
-      if (state === 'stopped') return
-      await kill()
-      state = 'stopped'
-      server.stop()
-      backend.leases.clear()
-      log('embedded etcd: stopped')
+    advance(ms) {
+      checkNotStopped()
+      clock.advance(ms)
     },
+    expireLease(id) {
+      checkNotStopped()
+      backend.leases.revoke(String(id))
+    },
+    expireTokens() {
+      checkNotStopped()
+      backend.auth.tokens.expire()
+    },
+    async disconnect() {
+      checkNotStopped()
+      await listener.disconnect()
+    },
+    failNext(rpc, code, message) {
+      checkNotStopped()
+      traffic.failNext(rpc, code, message)
+    },
+    stop: () =>
+      inTurn(async () => {
+        if (state === 'stopped') return
+        await kill()
+        state = 'stopped'
+        server.stop()
+        backend.leases.clear()
+        log('embedded etcd: stopped')
+      }),
     [Symbol.asyncDispose]: () => etcd.stop(),
   }
   return etcd

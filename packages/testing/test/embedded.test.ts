@@ -138,6 +138,40 @@ test('after a disconnect streams have ended, and clients come back by themselves
   await client.call('Put', { key: 'a', value: '' })
 })
 
+test('an end that is asked for during a restart or a wipe ends it for good', async () => {
+  for (const begin of ['restart', 'wipe'] as const) {
+    const { etcd, client } = await start()
+    const restarted = etcd[begin]()
+    await etcd.stop()
+    await restarted
+    await expect(client.call('Range', { key: 'a' })).rejects.toMatchObject({ code: 14 })
+    await expect(etcd.restart()).rejects.toThrow('stopped')
+    await using again = await startEtcd({ port: etcd.port })
+    expect(again.port).toBe(etcd.port)
+  }
+})
+
+test('restarts, wipes and kills at once happen in order', async () => {
+  const { etcd, client } = await start()
+  await client.call('Put', { key: 'a', value: '' })
+  await Promise.all([etcd.restart(), etcd.kill(), etcd.restart(), etcd.wipe(), etcd.restart()])
+  const other = etcdClient(etcd.endpoint)
+  expect(await other.call('Range', { key: 'a' })).toMatchObject({ count: '0', header: { revision: '1' } })
+  other.close()
+})
+
+test('every control of one that is stopped says so', async () => {
+  const { etcd } = await start()
+  await etcd.stop()
+  expect(() => etcd.advance(1)).toThrow('stopped')
+  expect(() => etcd.expireLease(1n)).toThrow('stopped')
+  expect(() => etcd.expireTokens()).toThrow('stopped')
+  expect(() => etcd.failNext('Put', 14)).toThrow('stopped')
+  await expect(etcd.disconnect()).rejects.toThrow('stopped')
+  await expect(etcd.compact()).rejects.toThrow('stopped')
+  await expect(etcd.freeze()).rejects.toThrow('stopped')
+})
+
 test('time stands still while it is frozen; what ended meanwhile has ended before anybody is answered', async () => {
   const { etcd, client } = await start()
   await client.call('LeaseGrant', { ID: 1, TTL: 10 })
