@@ -3,7 +3,7 @@ import { refused } from './errors.ts'
 import { keyRange, keyText } from './key-range.ts'
 import type { Leases } from './leases.ts'
 import { dropEmptyEnd, dropEmptyEnds, isReadOnly } from './raft.ts'
-import { checkRange, readRange } from './range.ts'
+import { checkRange, checkRangeInTxn, readRange } from './range.ts'
 import { NO_LEASE, type Reader, type Store, type Writer } from './store.ts'
 import { type Branch, checkTxn, chooseBranch, operations } from './txn.ts'
 import type { DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest } from './wire.ts'
@@ -52,7 +52,7 @@ export class Kv {
     this.#mayTxn(request, access)
     const branch = chooseBranch(this.#store, request)
     for (const { request_put: put } of operations(branch)) if (put) this.#checkPut(put)
-    for (const { request_range: range } of operations(branch)) if (range) checkRange(this.#store, range)
+    for (const { request_range: range } of operations(branch)) if (range) checkRangeInTxn(this.#store, range)
     return this.#store.write(writer => this.#carryOut(writer, branch))
   }
 

@@ -23,9 +23,16 @@ export interface RangeResult {
   count: number
 }
 
-/** Refuses a revision that cannot be read. */
+/** Refuses a revision that cannot be read. Here one below zero means now, as zero does. */
 export function checkRange(store: Store, request: RangeRequest): void {
-  store.checkReadable(counter(request.revision))
+  const revision = counter(request.revision)
+  if (revision > 0) store.checkReadable(revision)
+}
+
+/** The same within a transaction, where etcd takes a revision below zero for what it is. */
+export function checkRangeInTxn(store: Store, request: RangeRequest): void {
+  const revision = counter(request.revision)
+  if (revision !== 0) store.checkReadable(revision)
 }
 
 /** What a range request finds; `count` is of the whole range, whatever limits and filters leave of it. */

@@ -36,7 +36,7 @@ export class Store implements Reader {
   #log: (readonly Change[])[] = []
   #logStart = 2
   #revision = 1
-  #compacted = 0
+  #compacted = -1
   readonly #onCommit: (changes: readonly Change[]) => void
 
   constructor(onCommit: (changes: readonly Change[]) => void) {
@@ -47,7 +47,7 @@ export class Store implements Reader {
     return this.#revision
   }
 
-  /** The oldest revision that can be read; 0 before the first compaction. */
+  /** The oldest revision that can be read; -1 before the first compaction. */
   get compacted(): number {
     return this.#compacted
   }
@@ -65,7 +65,7 @@ export class Store implements Reader {
   /** Refuses a revision that is not there yet or no longer. */
   checkReadable(revision: number): void {
     if (revision > this.#revision) throw refused('futureRevision')
-    if (revision > 0 && revision < this.#compacted) throw refused('compacted')
+    if (revision < this.#compacted) throw refused('compacted')
   }
 
   /** Writes what `run` writes as one revision, or as none if that is nothing. */

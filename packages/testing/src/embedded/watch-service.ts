@@ -53,9 +53,11 @@ function openStream({ hub, header, clock, store }: Backend, { send: write, acces
     const id = watch_id === '0' ? freeId() : watch_id
     if (watches.has(id)) return refuse('mvcc: duplicate watch ID provided on the WatchStream')
     const start = counter(request.start_revision)
+    // -1 is where a store begins that was never compacted; etcd then delivers nothing of the past
+    const fromNow = start === 0 || (start < 0 && start >= store.compacted)
     const options = {
       range,
-      from: start === 0 ? store.revision + 1 : start,
+      from: fromNow ? store.revision + 1 : start,
       filters: request.filters,
       prevKv: request.prev_kv === true,
     }
@@ -68,8 +70,11 @@ function openStream({ hub, header, clock, store }: Backend, { send: write, acces
         for (const part of fragments(events, request.fragment === true)) send({ ...response, ...part })
       },
       compacted(revision) {
-        forget(id)
-        send({ watch_id: id, canceled: true, compact_revision: revision })
+        // its id stays taken until the client cancels it
+        stopProgress()
+        const ended = { ...header(), revision: 0 }
+        // as etcd has it: compacted at 0, the watch is over, and nobody is told so
+        send({ header: ended, watch_id: id, canceled: revision !== 0, compact_revision: revision })
       },
     })
     const stopProgress = request.progress_notify

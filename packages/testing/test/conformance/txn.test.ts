@@ -356,3 +356,38 @@ conform('Compact', (test, etcd) => {
     expect((await etcd.range()).kvs[0]).toMatchObject({ version: '1' })
   })
 })
+
+conform('Compact of a fresh store', (test, etcd) => {
+  const compact = (revision: number) => etcd.call('Compact', { revision, physical: true })
+  const compacted = refusal(11, 'mvcc: required revision has been compacted')
+  /** A transaction that writes, and then reads at a revision. */
+  const writeAndRead = (revision: number) => {
+    const request_put = { key: etcd.key('written'), value: '' }
+    return etcd.call('Txn', {
+      success: [{ request_put }, { request_range: { key: etcd.key('written'), revision } }],
+    })
+  }
+
+  test('before any compaction, a transaction may read at -1, which is now, and no earlier', async () => {
+    await expect(writeAndRead(-2)).rejects.toMatchObject(compacted)
+    expect((await etcd.range()).count).toBe('0')
+    const { responses } = await writeAndRead(-1)
+    expect(responses[1].response_range.count).toBe('1')
+    expect((await etcd.range({ revision: -5 })).count).toBe('1')
+  })
+
+  test('revision 0 can be compacted once, an earlier one never', async () => {
+    await expect(compact(-1)).rejects.toMatchObject(compacted)
+    expect((await compact(0)).header.revision).toBe(String(await etcd.revision()))
+    await expect(compact(0)).rejects.toMatchObject(compacted)
+  })
+
+  test('after a compaction, a transaction that reads below 0 is refused and writes nothing', async () => {
+    const revision = await etcd.revision()
+    await compact(revision)
+    for (const at of [-1, -2]) await expect(writeAndRead(at)).rejects.toMatchObject(compacted)
+    expect(await etcd.range({ revision: -1 })).toMatchObject({
+      ...{ count: '0', header: { revision: String(revision) } },
+    })
+  })
+})

@@ -247,8 +247,36 @@ conform('Watch', (test, etcd) => {
     expect(created).toMatchObject({ created: true, canceled: false, compact_revision: '0' })
     expect(await stream.next()).toMatchObject({
       ...{ watch_id: '0', created: false, canceled: true, cancel_reason: '' },
-      compact_revision: String(revision),
+      ...{ compact_revision: String(revision), header: { revision: '0' } },
     })
+  })
+
+  test.each([
+    ['that the client chose', '7', '7'],
+    ['that etcd chose', '0', '0'],
+  ])('a watch that a compaction ended keeps the id %s until it is cancelled', async (_, watch_id, id) => {
+    for (let count = 0; count < 3; count++) await etcd.put('a')
+    const revision = await etcd.revision()
+    await etcd.call('Compact', { revision, physical: true })
+    const { stream } = await etcd.watch({ watch_id, start_revision: revision - 1 })
+    expect(await stream.next()).toMatchObject({ canceled: true, watch_id: id })
+    stream.send({ create_request: { key: etcd.key('a'), watch_id } })
+    const again = await stream.next()
+    if (watch_id === '0') expect(again).toMatchObject({ watch_id: '1', created: true, canceled: false })
+    else {
+      expect(again).toMatchObject({
+        ...{ watch_id: '-1', created: true, canceled: true },
+        cancel_reason: 'mvcc: duplicate watch ID provided on the WatchStream',
+      })
+    }
+    for (let count = 0; count < 2; count++) stream.send({ cancel_request: { watch_id: id } })
+    const canceled = await stream.next()
+    expect(canceled).toMatchObject({
+      ...{ watch_id: id, canceled: true, created: false, compact_revision: '0' },
+      header: { revision: String(revision) },
+    })
+    stream.send({ create_request: { key: etcd.key('a'), watch_id: 7 } })
+    expect(await stream.next()).toMatchObject({ watch_id: '7', created: true, canceled: false })
   })
 
   test('a start at the compacted revision itself delivers its puts', async () => {
@@ -347,5 +375,38 @@ conform('Watch', (test, etcd) => {
       events.map((event: Answer) => Number(event.kv.mod_revision)),
     )
     expect(revisions).toEqual(Array.from({ length: 60 }, (_, index) => last - 59 + index))
+  })
+})
+
+conform('Watch of a store that was never compacted', (test, etcd) => {
+  test('a start at -1 stays open and is told what happens from now on, an earlier one is cancelled', async () => {
+    await etcd.put('a', '1')
+    const { stream, created } = await etcd.watch({ start_revision: -1 })
+    expect(created).toMatchObject({ created: true, canceled: false })
+    for (const start_revision of [-2, -100]) {
+      const before = await etcd.watch({ start_revision })
+      expect(before.created).toMatchObject({ created: true, canceled: false })
+      expect(await before.stream.next()).toMatchObject({
+        ...{ canceled: true, compact_revision: '-1', header: { revision: '0' } },
+      })
+    }
+    // etcd looks after such a watch only every 100 ms, and what happens until then it is never told
+    let told: string[] = []
+    void stream.next().then(response => {
+      told = eventsOf(response)
+    })
+    const put = async () => {
+      await etcd.put('a', '2')
+      return told
+    }
+    await expect.poll(put).toEqual(['PUT a=2'])
+  })
+
+  test('once it is compacted at 0, a start before that is over without being called cancelled', async () => {
+    await etcd.call('Compact', { revision: 0, physical: true })
+    const { stream } = await etcd.watch({ start_revision: -1 })
+    expect(await stream.next()).toMatchObject({
+      ...{ canceled: false, created: false, events: [], compact_revision: '0', header: { revision: '0' } },
+    })
   })
 })
