@@ -9,14 +9,15 @@ Serves etcd's v3 gRPC API for apps in any language on this machine, without etcd
 
 const { host, port } = readArguments()
 const etcd = await startEtcd({ host, port }).catch(giveUp)
-const address = etcd.endpoint.replace('http://', '')
+const endpoint = etcd.endpoint.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
+const address = endpoint.replace('http://', '')
 
-say(`etcd for development at ${etcd.endpoint}
-
+say(`etcd for development at ${endpoint}
+${warning()}
 It answers etcd's v3 gRPC API (KV, Watch, Lease, Auth) as etcd 3.4 does, for apps and tests on this machine.
 It is not etcd: one member in one process, everything in memory and gone at the end. For production run an etcd cluster.
 
-  ETCD_ENDPOINTS=${etcd.endpoint} node your-app.js
+  ETCD_ENDPOINTS=${endpoint} node your-app.js
   etcdctl --endpoints ${address} get --prefix ''
 
 Ctrl-C ends it.`)
@@ -44,12 +45,20 @@ function readArguments(): { host: string; port: number } {
       say(USAGE)
       process.exit(0)
     }
+    if (values.host.trim() === '') throw new Error('No address: --host is empty')
     if (!/^\d+$/.test(values.port) || port > 65_535) throw new Error(`No port: ${values.port}`)
     return { host: values.host, port }
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n${USAGE}\n`)
     process.exit(2)
   }
+}
+
+function warning(): string {
+  if (/^(127\.|::1$|localhost$)/.test(host)) return ''
+  return `
+WARNING: it listens on ${host}, open to the network without a password: whoever reaches port ${etcd.port} reads and writes.
+`
 }
 
 function giveUp(error: NodeJS.ErrnoException): EmbeddedEtcd {

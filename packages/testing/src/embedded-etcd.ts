@@ -5,6 +5,7 @@ import { EtcdError } from './embedded/errors.ts'
 import { startServer } from './embedded/server.ts'
 import { setUpAuth, setUpTls } from './embedded/setup.ts'
 import { Traffic } from './embedded/traffic.ts'
+import { checkWhole } from './embedded/whole-number.ts'
 import type { Etcd } from './etcd.ts'
 import type { EtcdAuthOptions, EtcdTlsOptions } from './etcd-options.ts'
 import { runEtcdctl } from './etcdctl.ts'
@@ -52,6 +53,8 @@ type State = 'running' | 'frozen' | 'killed' | 'stopped'
  */
 export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<EmbeddedEtcd> {
   const { host = '127.0.0.1', auth, logger, minLeaseTtl = 1, maxTxnOps = 128 } = options
+  checkWhole('minLeaseTtl', minLeaseTtl, 1)
+  if (host.trim() === '') throw new RangeError('host is empty: name an address to listen on, or leave it out')
   const limits = { tokenTtl: auth?.tokenTtl ?? TOKEN_TTL, minLeaseTtl, maxTxnOps }
   const clock = createClock()
   const traffic = new Traffic()
@@ -125,6 +128,7 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
     wipe: () => etcd.restart({ wipe: true }),
     async compact(revision = backend.store.revision) {
       checkNotStopped()
+      checkWhole('The revision to compact', Number(revision), 0)
       try {
         backend.store.compact(Number(revision))
       } catch (error) {

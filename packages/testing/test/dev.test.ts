@@ -29,11 +29,25 @@ test('the command serves etcd until it is ended, and says where, what it is, and
   expect(said).toContain('everything in memory and gone at the end')
   expect(said).toContain('For production run an etcd cluster')
   expect(said).toContain(`ETCD_ENDPOINTS=${endpoint}`)
+  expect(said).not.toContain('WARNING')
   const client = etcdClient(endpoint)
   await client.call('Put', { key: 'a', value: 'b' })
   client.close()
   child.kill('SIGINT')
   expect(await once(child, 'exit')).toEqual([0, null])
+})
+
+test.each([
+  ['0.0.0.0', 'http://127.0.0.1:'],
+  ['::', 'http://[::1]:'],
+])('on %s it says an address that works, and warns', async (host, address) => {
+  const { said, endpoint } = await start('--port', '0', '--host', host)
+  expect(endpoint).toContain(address)
+  expect(said).toContain(`ETCD_ENDPOINTS=${endpoint}`)
+  expect(said).toContain(`WARNING: it listens on ${host}, open to the network without a password`)
+  const client = etcdClient(endpoint)
+  await client.call('Put', { key: 'a', value: 'b' })
+  client.close()
 })
 
 test('it ends at once though clients are connected', async () => {
@@ -55,7 +69,7 @@ test('a port that is taken is told with the way out', async () => {
   })
 })
 
-test.each([[['--port', 'x']], [['--port', '70000']], [['--wrong']], [['more']]])(
+test.each([[['--port', 'x']], [['--port', '70000']], [['--wrong']], [['more']], [['--host', '']]])(
   'arguments that are wrong (%s) are told with the usage',
   async args => {
     await expect(run(...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('usage:') })

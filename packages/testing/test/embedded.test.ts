@@ -75,9 +75,47 @@ test('a renewal counts from the moved time on', async () => {
   stream.cancel()
 })
 
-test('time does not go back', async () => {
+test.each([-1, Number.POSITIVE_INFINITY, Number.NaN, '5', 5n, undefined])(
+  'time does not move by %s',
+  async ms => {
+    const { etcd, client } = await start()
+    await client.call('LeaseGrant', { ID: 1, TTL: 10 })
+    expect(() => etcd.advance(ms as number)).toThrow('forward only')
+    etcd.advance(9_000)
+    expect((await client.call('LeaseTimeToLive', { ID: 1 })).TTL).not.toBe('-1')
+  },
+)
+
+test('time that moves by many years does so at once, also for a watch that asked for progress', async () => {
+  const { etcd, client } = await start()
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: 'a', progress_notify: true } })
+  await stream.next()
+  etcd.advance(Number.MAX_SAFE_INTEGER)
+  expect(await stream.next()).toMatchObject({ watch_id: '0', events: [] })
+  stream.cancel()
+})
+
+test.each([0, 17, 1.5, -1, '14'])('a call does not fail with %s, which is no failure of gRPC', async code => {
+  const { etcd, client } = await start()
+  expect(() => etcd.failNext('Put', code as number)).toThrow('whole number from 1 to 16')
+  await client.call('Put', { key: 'a', value: '' })
+})
+
+test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '2'])(
+  'a shortest lease of %s is refused',
+  async ttl => {
+    await expect(startEtcd({ minLeaseTtl: ttl as number })).rejects.toThrow('minLeaseTtl has to be')
+  },
+)
+
+test('an empty host is refused, since it would listen everywhere', async () => {
+  await expect(startEtcd({ host: '' })).rejects.toThrow('host is empty')
+})
+
+test.each([-1, -1n, 1.5])('revision %s is not compacted', async revision => {
   const { etcd } = await start()
-  expect(() => etcd.advance(-1)).toThrow('forward only')
+  await expect(etcd.compact(revision as bigint)).rejects.toThrow('whole number from 0 on')
 })
 
 test('a quiet watch that asked for progress gets it each ten minutes', async () => {

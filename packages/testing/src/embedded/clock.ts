@@ -61,7 +61,9 @@ export function createClock(): Clock {
       return () => alarms.delete(alarm)
     },
     advance(ms) {
-      if (!(ms >= 0)) throw new RangeError(`Time goes forward only, and so not by ${ms} ms`)
+      if (!Number.isFinite(ms) || ms < 0) {
+        throw new RangeError(`Time goes forward only, by a finite number of milliseconds: not by ${ms}`)
+      }
       moved += ms
       if (running) run()
     },

@@ -1,4 +1,5 @@
 import { EtcdError } from './errors.ts'
+import { checkWhole } from './whole-number.ts'
 
 /** Counts calls by the name of their RPC, and lets a test make some of them fail. */
 export class Traffic {
@@ -58,6 +59,7 @@ export class Traffic {
     if (!this.#names.has(rpc)) {
       throw new RangeError(`No RPC is called ${rpc}; there are ${[...this.#names].join(', ')}`)
     }
+    checkWhole('The gRPC status of failNext()', code, 1, 16)
     const waiting = this.#faults.get(rpc) ?? []
     this.#faults.set(rpc, waiting)
     waiting.push(new EtcdError(code, message))
