@@ -1,4 +1,5 @@
 import type { Backend } from './backend.ts'
+import { EtcdError } from './errors.ts'
 import { type Service, service } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -23,9 +24,15 @@ export function maintenanceService(backend: () => Backend, traffic: Traffic): Se
         raftTerm,
       }
     },
-    Alarm: () => ({ header: header() }),
+    // as in etcd, without a header
+    Alarm: () => ({}),
     Defragment: (_, { administer }) => {
-      administer()
+      try {
+        administer()
+      } catch (error) {
+        // etcd passes this one on as it is within
+        throw new EtcdError(2, (error as Error).message.replace('etcdserver: ', 'auth: '))
+      }
       return { header: header() }
     },
   })

@@ -188,6 +188,17 @@ conform(
       }
     })
 
+    test('only root may defragment, and the refusal is not of the kind of others', async () => {
+      const [writer, root] = [await login('writer'), await login('root')]
+      await expect(etcd.call('Defragment', {}, writer)).rejects.toMatchObject({
+        ...{ code: 2, details: 'auth: permission denied' },
+      })
+      await expect(etcd.call('Defragment')).rejects.toMatchObject({
+        ...{ code: 2, details: 'auth: user name is empty' },
+      })
+      await etcd.call('Defragment', {}, root)
+    })
+
     test('anybody may compact', async () => {
       await etcd.call('Compact', { revision: 1 }).catch(error => expect(error.details).toContain('compacted'))
     })

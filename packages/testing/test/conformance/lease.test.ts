@@ -221,7 +221,7 @@ conform('Cluster and Maintenance', (test, etcd) => {
   })
 
   test('there is no alarm', async () => {
-    expect((await etcd.call('Alarm')).alarms).toEqual([])
+    expect(await etcd.call('Alarm')).toEqual({ alarms: [], header: null })
   })
 
   test('it can be defragmented', async () => {
