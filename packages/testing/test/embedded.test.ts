@@ -192,6 +192,7 @@ test('an end that is asked for during a restart or a wipe ends it for good', asy
 test('restarts, wipes and kills at once happen in order', async () => {
   const { etcd, client } = await start()
   await client.call('Put', { key: 'a', value: '' })
+  await Promise.all([etcd.restart(), etcd.restart(), etcd.restart()])
   await Promise.all([etcd.restart(), etcd.kill(), etcd.restart(), etcd.wipe(), etcd.restart()])
   const other = etcdClient(etcd.endpoint)
   expect(await other.call('Range', { key: 'a' })).toMatchObject({ count: '0', header: { revision: '1' } })
