@@ -103,11 +103,14 @@ function signalExitListeners(): number {
   return (before4?.count ?? 0) + (since4?.count ?? 0)
 }
 
-/** The exit status stays the signal's; PID 1 ignores a signal without a handler, hence the exit behind it. */
+/**
+ * The exit status stays the signal's. PID 1 ignores a signal without a handler, and two versions of signal-exit wait for
+ * each other, hence the exit behind it.
+ */
 function raise(signal: Signal): void {
   uninstall()
   process.kill(process.pid, signal)
-  setTimeout(() => process.exit(128 + constants.signals[signal]), 100)
+  setTimeout(() => process.exit(128 + constants.signals[signal]), process.pid === 1 ? 100 : 1000)
 }
 
 function uninstall(): void {
