@@ -26,6 +26,7 @@ export interface EtcdRegisterMiddleware {
 /** As much of an Express app as is needed to find its server. */
 interface App {
   parent?: App
+  on?(event: 'mount', listener: (parent: App) => void): void
   /** Of Express 4. */
   _router?: Router
   /** Of Express 5; the getter of Express 4 throws. */
@@ -48,10 +49,15 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
   const events = new EventEmitter()
   events.on('mount', (app: App) => {
     mountDirectly(app, middleware)
+    follow(app)
+  })
+  /** Through all that the app is mounted in, now or later. */
+  function follow(app: App): void {
     host.attachWhere(server =>
       lineOf(app).some(candidate => server.listeners('request').includes(candidate as never)),
     )
-  })
+    for (const candidate of lineOf(app)) candidate.on?.('mount', follow)
+  }
   const subApp = {
     handle: (_request: unknown, _response: unknown, next: () => void) => next(),
     set: () => {},

@@ -151,6 +151,19 @@ describe.each([
     expect(stack.slice(-2).map(({ handle }) => handle)).toEqual([middleware, middleware])
   })
 
+  test('in a sub-app that is mounted only after the app listens, it registers then', async () => {
+    const { middleware, warnings, keys, key } = aMiddleware()
+    const [app, outer, inner] = [express(), express(), express()]
+    const server = await listen(app)
+    inner.use(middleware)
+    outer.use(inner)
+    expect(middleware.registration).toBeUndefined()
+    app.use('/later', outer)
+    await middleware.registration!.ready()
+    expect(await keys()).toEqual([key(server)])
+    expect(warnings).toEqual([])
+  })
+
   test('in a router it registers with the first request, and warns once', async () => {
     const { middleware, warnings, keys, key } = aMiddleware()
     const router = express.Router()
