@@ -48,6 +48,7 @@ const NEST = /^(@nestjs\/|reflect-metadata$|rxjs$)/
 interface Variant {
   name: string
   plugins: Plugin[]
+  isolate?: boolean
   include?: string[]
   exclude?: string[]
 }
@@ -65,8 +66,9 @@ const variants: Record<string, Variant[]> = {
     },
   ],
   koa: [
-    { name: 'koa', plugins: [] },
-    { name: 'koa2', plugins: [insteadOf('koa', 'koa2')] },
+    // Both majors extend a class of Node's module cache, so they share no process.
+    { name: 'koa', plugins: [], isolate: true },
+    { name: 'koa2', plugins: [insteadOf('koa', 'koa2')], isolate: true },
   ],
   nestjs: ['nest10', 'nest11', 'nest12'].map(name => ({
     name,
@@ -80,7 +82,7 @@ const projects = ['packages', 'apps']
   .filter(({ folder, name }) => existsSync(`${root}${folder}/${name}/test`))
   .flatMap(({ folder, name: project }) =>
     (variants[project] ?? [{ name: project, plugins: [] }]).map(
-      ({ name, plugins, include, exclude = [] }) => ({
+      ({ name, plugins, isolate = false, include, exclude = [] }) => ({
         extends: true as const,
         plugins,
         test: {
@@ -88,6 +90,7 @@ const projects = ['packages', 'apps']
           root: `${root}${folder}/${project}`,
           include: include ?? ['test/**/*.test.ts'],
           exclude,
+          isolate,
           env: { FRAMEWORK: name },
         },
       }),
