@@ -76,7 +76,7 @@ describe.each<[string, () => Promise<Etcd>]>([
       answers += 1
     }
     const pending = [client, stranger].map(({ call }) => call('Put', { key: 'a', value: '1' }).then(count))
-    await new Promise(resolve => setTimeout(resolve, 200))
+    await expect(client.call('Range', { key: 'a' }, undefined, 200)).rejects.toMatchObject({ code: 4 })
     expect(answers).toBe(0)
     etcd.thaw()
     await Promise.all(pending)

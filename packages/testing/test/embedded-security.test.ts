@@ -70,7 +70,8 @@ test('a frozen etcd with TLS does not even shake hands', async () => {
     .then(() => {
       answered = true
     })
-  await new Promise(resolve => setTimeout(resolve, 100))
+  const impatient = connect(etcd, { ca: etcd.tls!.ca }).call('Put', put, undefined, 100)
+  await expect(impatient).rejects.toMatchObject({ code: 4 })
   expect(answered).toBe(false)
   etcd.thaw()
   await call
