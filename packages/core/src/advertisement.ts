@@ -1,6 +1,6 @@
 import { authority } from './address.ts'
 import { invalidOption } from './errors.ts'
-import { type Entry, MAX_VALUE_BYTES, type PlacedFormat, writeEntries } from './formats/index.ts'
+import { defaultId, type Entry, MAX_VALUE_BYTES, type PlacedFormat, writeEntries } from './formats/index.ts'
 import { endpointAt, makeInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
@@ -70,7 +70,8 @@ export class Advertisement {
 
   #fields(): ServiceInstance {
     const { name, port, protocol, idSuffix = '' } = this.#service
-    const { id = authority(this.#host, port) + idSuffix } = this.#service
+    const address = authority(this.#host, port) + idSuffix
+    const { id = defaultId(this.#formats, { name, address }) } = this.#service
     const { status } = this
     const host = this.#host
     const further = this.#service.endpoints.map(endpoint => endpointAt(host, endpoint))

@@ -6,10 +6,14 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/
 const PROTOCOL = /^[a-z][a-z0-9+.-]{0,31}$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
 const TEXT = /^[^\u0000-\u001f\u007f\ufffd]{1,512}$/
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
+const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,300}$/
 const ENDPOINT =
   /^([a-z][a-z0-9+.-]{0,31}):\/\/(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})(?:[/?#].*)?$/
 
 export const isName = (value: unknown): value is string => typeof value === 'string' && NAME.test(value)
+export const isId = (value: unknown): value is string => typeof value === 'string' && ID.test(value)
+export const ID_RULE = '1 to 300 characters without "/" and control characters'
 export const isProtocol = (value: unknown): value is string =>
   typeof value === 'string' && PROTOCOL.test(value)
 /** One line of printable text, not empty. */

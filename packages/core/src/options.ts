@@ -9,7 +9,7 @@ import {
   refuseSharedKeys,
   resolveFormats,
 } from './formats/index.ts'
-import { endpointAt, isName, isPort, isProtocol, isWeight, parseEndpoint } from './instance.ts'
+import { endpointAt, ID_RULE, isId, isName, isPort, isProtocol, isWeight, parseEndpoint } from './instance.ts'
 import { resolveLogger } from './logger.ts'
 import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
 
@@ -35,9 +35,6 @@ export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 
   /** Of the default id, where several share an address. */
   idSuffix?: string
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
-const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,253}$/
 
 /** Besides the one of its own port; readers take 32. */
 const MOST_ENDPOINTS = 31
@@ -73,15 +70,16 @@ export function resolveOptions(
 ): ResolvedOptions {
   const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   checkNames('options', options, REGISTRY_OPTIONS)
-  const { ttl = 10, requestTimeout = 3000 } = options
-  if (!Number.isInteger(ttl) || ttl < 2 || ttl > 86_400) {
-    throw invalidOption('ttl', 'a whole number of seconds from 2 to 86400', ttl)
-  }
+  const { requestTimeout = 3000 } = options
   const given = options.namespace
   const namespace: RegistryNamespace =
     given === undefined ? { default: '/services' } : { given: resolveNamespace(given) }
   const formats = resolveFormats(options.format ?? 'json', namespace)
   refuseSharedKeys(formats)
+  const { ttl = formats[0]!.format.defaults?.ttl ?? 10 } = options
+  if (!Number.isInteger(ttl) || ttl < 2 || ttl > 86_400) {
+    throw invalidOption('ttl', 'a whole number of seconds from 2 to 86400', ttl)
+  }
   const { hosts, secure } = resolveHosts(options, env)
   return {
     hosts,
@@ -134,9 +132,7 @@ export function resolveService(service: ServiceOptions): ResolvedService {
   if (host !== undefined && !(typeof host === 'string' && isHost(host) && !isWildcard(host))) {
     throw invalidOption('host', 'an IP address without brackets or a host name that others can reach', host)
   }
-  if (id !== undefined && !(typeof id === 'string' && ID.test(id))) {
-    throw invalidOption('id', '1 to 253 characters without "/" and control characters', id)
-  }
+  if (id !== undefined && !isId(id)) throw invalidOption('id', ID_RULE, id)
   if (!isProtocol(protocol)) {
     throw invalidOption('protocol', 'a URL scheme such as "http"', protocol)
   }

@@ -5,16 +5,16 @@ import { type Clock, sleep, systemClock } from './clock.ts'
 import { TableDiscovery } from './discovery.ts'
 import { checkNames, EtcdRegisterError, invalidOption } from './errors.ts'
 import { Connection } from './etcd/connection.ts'
-import { keyValueOf, prefixEnd } from './etcd/key-value.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
 import { type PlacedFormat, resolveFormats } from './formats/index.ts'
-import { readEntry } from './formats/read-entry.ts'
 import { InstanceTable } from './instance-table.ts'
+import { KeyClaims } from './key-claims.ts'
 import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
 import { type ResolvedOptions, resolveOptions, resolveService, validateName } from './options.ts'
 import { ServiceRegistration } from './registration.ts'
 import { RetiredKeys } from './retired-keys.ts'
+import { listServices } from './service-list.ts'
 import type {
   DiscoverOptions,
   Discovery,
@@ -30,17 +30,11 @@ import { RangeWatch } from './watch.ts'
 /** Bound of `close()`, in ms. */
 const CLOSE_TIMEOUT = 3000
 
-/** Keys in one page of `services()`. */
-const PAGE = 5000
-
 /** What a server knows of its socket: the address that it is bound to, and what to add to a default id where others share it. */
 interface SocketOptions {
   bound?: string
   idSuffix?: string
 }
-
-/** etcd has no empty key: where everything is read, it begins here. */
-const FIRST_KEY = Buffer.from([0])
 
 /** What all discoveries of one name and the same formats share. */
 interface Source {
@@ -65,7 +59,7 @@ export class EtcdRegistry implements Registry {
   readonly #lease: LeaseKeeper
   readonly #retired: RetiredKeys
   readonly #registrations = new Set<ServiceRegistration>()
-  readonly #claims = new Map<string, ServiceRegistration>()
+  readonly #claims = new KeyClaims()
   readonly #sources = new Set<Source>()
   readonly #discoveries = new Set<Discovery>()
   #hold: NodeJS.Timeout | undefined
@@ -119,7 +113,7 @@ export class EtcdRegistry implements Registry {
       formats,
       watchKey: this.#watchKey,
       address: () => resolveAddress(sources),
-      claim: (claimer, keys) => this.#claim(claimer, keys),
+      claim: (claimer, keys) => this.#claims.claim(claimer, keys),
       retired: this.#retired,
       closed: closed => this.#forget(closed),
     })
@@ -160,28 +154,13 @@ export class EtcdRegistry implements Registry {
     }
   }
 
-  async services(): Promise<string[]> {
+  async services(options: Pick<DiscoverOptions, 'format'> = {}): Promise<string[]> {
     this.#throwIfClosed()
-    const placed = this.#readable()[0]!
-    const { format, namespace } = placed
-    const root = Buffer.from(format.root(namespace))
-    const names = new Set<string>()
-    for (let key = root.length > 0 ? root : FIRST_KEY, pinned: string | undefined; ; ) {
-      const page = await this.#connection.range({
-        key,
-        range_end: prefixEnd(root),
-        limit: PAGE,
-        ...(pinned !== undefined && { revision: pinned }),
-      })
-      pinned ??= page.header.revision
-      for (const entry of page.kvs.map(keyValueOf)) {
-        const name = format.serviceOf(entry.key, namespace)
-        if (name === undefined || names.has(name)) continue
-        if ('instance' in readEntry(placed, name, entry)) names.add(name)
-      }
-      if (!page.more) return [...names].sort()
-      key = Buffer.concat([page.kvs.at(-1)!.key, Buffer.from([0])])
-    }
+    checkNames('options of services()', options, ['format'])
+    const found = await Promise.all(
+      this.#readable(options.format).map(placed => listServices(this.#connection, placed)),
+    )
+    return [...new Set(found.flatMap(names => [...names]))].sort()
   }
 
   status(): RegistryStatus {
@@ -274,30 +253,11 @@ export class EtcdRegistry implements Registry {
     return () => watch.close()
   }
 
-  async #claim(claimer: ServiceRegistration, keys: readonly string[]): Promise<void> {
-    for (const key of keys) {
-      for (
-        let holder = this.#claims.get(key);
-        holder !== undefined && holder !== claimer;
-        holder = this.#claims.get(key)
-      ) {
-        if (holder.retired === undefined) {
-          throw new EtcdRegisterError('ERR_CONFLICT', heldText(key, holder, claimer))
-        }
-        await holder.retired
-        if (this.#claims.get(key) === holder) this.#claims.delete(key)
-      }
-      this.#claims.set(key, claimer)
-    }
-  }
-
   #forget(registration: ServiceRegistration): void {
     this.#registrations.delete(registration)
     if (this.#registrations.size === 0) this.#retired.clear()
     this.#holdProcess()
-    void registration.retired?.then(() => {
-      for (const [key, holder] of this.#claims) if (holder === registration) this.#claims.delete(key)
-    })
+    void registration.retired?.then(() => this.#claims.release(registration))
   }
 
   /**
@@ -320,16 +280,6 @@ function sameFormats(a: readonly PlacedFormat[], b: readonly PlacedFormat[]): bo
   const same = ({ format, namespace }: PlacedFormat, i: number) =>
     format === b[i]?.format && namespace === b[i].namespace
   return a.length === b.length && a.every(same)
-}
-
-function heldText(key: string, holder: ServiceRegistration, claimer: ServiceRegistration): string {
-  if (holder.instance.id === claimer.instance.id)
-    return `This registry has a registration under ${key} already; give each an "id" of its own, or deregister the first.`
-  const { name, id } = claimer.instance
-  return (
-    `The registration of "${name}" with id "${id}" would share a key with "${holder.instance.id}", since this format does not ` +
-    'take the key from such an id: for go-zero give an "id" that is a number; or deregister the first.'
-  )
 }
 
 /** What to show until the address is found. */

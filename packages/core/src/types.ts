@@ -22,7 +22,10 @@ export interface RegistryOptions {
   tls?: { ca?: string | Buffer; cert?: string | Buffer; key?: string | Buffer }
   /** Root of the keys, default `/services`, or what a format of another registry has; `/` or `''` means none. */
   namespace?: string
-  /** Lease time in whole seconds, default 10, at least 2: how long a crashed instance stays on the roll. */
+  /**
+   * Lease time in whole seconds, at least 2: how long a crashed instance stays on the roll. Default 10, or what the
+   * `format` of another registry has.
+   */
   ttl?: number
   /** How instances are written, default `'json'`. Several register under each; the first one that can be read is. */
   format?: FormatName | InstanceFormat | (FormatName | InstanceFormat)[]
@@ -39,7 +42,7 @@ export interface ServiceOptions {
   port: number
   /** Address that others can reach. Default: `SERVICE_HOST`, `POD_IP`, `HOST_IP`, then found by the route to etcd. */
   host?: string
-  /** Unique within the service, default `host:port`. The newer of two processes with one id wins. */
+  /** Unique within the service, default `host:port`, or as the `format` of another registry has it. The newer of two processes with one id wins. */
   id?: string
   /** URL scheme, default `http`. */
   protocol?: string
@@ -158,8 +161,8 @@ export interface Registry extends AsyncDisposable {
   register(service: ServiceOptions): Registration
   /** Shares one watch per name. Throws `ERR_INVALID_OPTION` or `ERR_CLOSED`. */
   discover(name: string, options?: DiscoverOptions): Discovery
-  /** Names that have a live instance now, sorted. Rejects with an `ERR_ETCD_*` code. */
-  services(): Promise<string[]>
+  /** Names that have a live instance now, sorted. Rejects with an `ERR_ETCD_*` code or `ERR_INVALID_OPTION`. */
+  services(options?: Pick<DiscoverOptions, 'format'>): Promise<string[]>
   status(): RegistryStatus
   /** Deregisters all, cancels the streams and closes; bounded by 3 s, idempotent. */
   close(): Promise<void>

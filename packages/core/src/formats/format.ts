@@ -72,6 +72,13 @@ export interface InstanceFormat {
   readonly identity?: 'key' | 'address'
   /** Its other readers list without the slash at the end, and fail at what is none of theirs. */
   readonly listsWithoutSlash?: true
+  /** What its own registry takes where nobody says anything; of several formats the first one's counts. */
+  readonly defaults?: {
+    /** Lease time in seconds; without it 10. */
+    readonly ttl?: number
+    /** Without it `host:port`. The same for the same address, so that an instance that comes back replaces itself. */
+    id?(service: { name: string; address: string }): string
+  }
   /** Keys and values of an instance. Without `capabilities.status` it is only asked for instances that are `up`. */
   encode(instance: InstanceFields, context: { namespace: string; leaseId: string }): readonly Entry[]
   /** Where the instances of a service are found. */

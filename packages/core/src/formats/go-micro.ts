@@ -6,6 +6,7 @@ import { checkedOptions, ownNamespace } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, restOf, slashed } from './keys-by-name.ts'
+import { uuidOf } from './uuid.ts'
 
 export interface GoMicroOptions {
   /** Default `/micro/registry`; very old go-micro has `/micro-registry`. */
@@ -25,6 +26,7 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
   return {
     name: 'go-micro',
     namespace: ownNamespace(own, '/micro/registry'),
+    defaults: { ttl: 90, id: ({ name, address }) => `${name}-${uuidOf(`${name}/${address}`)}` },
     capabilities: {
       read: true,
       status: false,

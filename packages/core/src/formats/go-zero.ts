@@ -24,6 +24,7 @@ export function goZeroFormat(options: GoZeroOptions = {}): InstanceFormat {
   return {
     name: 'go-zero',
     namespace: bareNamespace(own),
+    defaults: { ttl: 10 },
     identity: 'address',
     capabilities: {
       read: true,

@@ -1,5 +1,5 @@
 import { invalidOption } from '../errors.ts'
-import { type InstanceFields, makeInstance } from '../instance.ts'
+import { ID_RULE, type InstanceFields, isId, makeInstance } from '../instance.ts'
 import type { Entry, InstanceFormat } from './format.ts'
 import { goMicroFormat } from './go-micro.ts'
 import { goZeroFormat } from './go-zero.ts'
@@ -89,9 +89,30 @@ function checkedRanges(placed: PlacedFormat): PlacedFormat {
   const ranges: unknown = guarded(format, 'ranges', () => format.ranges(PROBE.name, namespace))
   const good = (range: Partial<{ prefix: unknown; key: unknown }> | null) =>
     typeof range?.key === 'string' || (typeof range?.prefix === 'string' && range.prefix.endsWith('/'))
-  if (Array.isArray(ranges) && ranges.every(good)) return placed
-  const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
-  throw invalidOption('format', rule, JSON.stringify(ranges))
+  if (!Array.isArray(ranges) || !ranges.every(good)) {
+    const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
+    throw invalidOption('format', rule, JSON.stringify(ranges))
+  }
+  const root: unknown = guarded(format, 'root', () => format.root(namespace))
+  if (typeof root === 'string' && /^$|\/$/.test(root)) return placed
+  throw invalidOption(
+    'format',
+    `one whose root ends in "/" or is empty, but that of "${format.name}" is not`,
+    root,
+  )
+}
+
+/** The id of an instance that was given none. Throws `ERR_INVALID_OPTION` if the format gives no good one. */
+export function defaultId(
+  formats: readonly PlacedFormat[],
+  service: { name: string; address: string },
+): string {
+  const { format } = formats[0]!
+  const { defaults = {} } = format
+  if (defaults.id === undefined) return service.address
+  const id = guarded(format, 'defaults.id', () => defaults.id!(service))
+  if (isId(id)) return id
+  throw invalidOption('format', `one whose ids are ${ID_RULE}, but one of "${format.name}" is not`, id)
 }
 
 /** What a format writes of an instance. Throws `ERR_INVALID_OPTION` if it cannot. */

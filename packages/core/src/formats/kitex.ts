@@ -29,6 +29,7 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
   return {
     name: 'kitex',
     namespace: ownNamespace(own, 'kitex/registry-etcd'),
+    defaults: { ttl: 60 },
     capabilities: {
       read: true,
       status: false,

@@ -4,6 +4,7 @@ import { checkedOptions, ownNamespace } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, slashed } from './keys-by-name.ts'
+import { uuidOf } from './uuid.ts'
 
 export interface KratosOptions {
   /** As in `etcd.Namespace()`; default `/microservices`. */
@@ -17,6 +18,7 @@ export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
     name: 'kratos',
     listsWithoutSlash: true,
     namespace: ownNamespace(own, '/microservices'),
+    defaults: { ttl: 15, id: ({ name, address }) => uuidOf(`${name}/${address}`) },
     capabilities: {
       read: true,
       status: false,

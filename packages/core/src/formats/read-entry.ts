@@ -1,3 +1,4 @@
+import { isName } from '../instance.ts'
 import { type Decoded, MAX_VALUE_BYTES, type RawEntry } from './format.ts'
 import type { PlacedFormat } from './index.ts'
 
@@ -9,6 +10,16 @@ export function readEntry({ format, namespace }: PlacedFormat, name: string, ent
     return 'instance' in decoded || 'ignore' in decoded ? decoded : { skip: String(decoded.skip) }
   } catch (error) {
     return { skip: `format "${format.name}" threw: ${textOf(error)}` }
+  }
+}
+
+/** The service that a key belongs to; never throws, whatever the format does. */
+export function readName({ format, namespace }: PlacedFormat, key: string): string | undefined {
+  try {
+    const name: unknown = format.serviceOf(key, namespace)
+    return isName(name) ? name : undefined
+  } catch {
+    return undefined
   }
 }
 

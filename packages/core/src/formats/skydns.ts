@@ -15,6 +15,7 @@ export interface SkydnsOptions {
   priority?: number
 }
 
+const LONGEST_LABEL = 63
 const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
 
 /**
@@ -36,12 +37,12 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   return {
     name: 'skydns',
     namespace: separateNamespace(own, '/skydns'),
-    ...writeOnly({ weight: true }),
+    ...writeOnly({ weight: true, protocol: false }),
 
     encode({ id, name, host, port, weight }, { namespace }) {
       // DNS has no weight of 0 that gets nothing.
       if (weight === 0) return []
-      const path = `${label(id)}.${name.replaceAll('.', '-')}.${domain}`
+      const path = `${label(id)}.${serviceLabel(name)}.${domain}`
         .toLowerCase()
         .split('.')
         .filter(part => part !== '')
@@ -53,15 +54,19 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   }
 }
 
-/**
- * One label, so that the target of an SRV record is a name that can be looked up, and another one for each id; the end
- * of an id says the most.
- */
+/** A name in one label: else `a.b` would be among the instances of `b`. */
+function serviceLabel(name: string): string {
+  const plain = name.replaceAll('.', '-').toLowerCase()
+  return plain.length <= LONGEST_LABEL ? plain : hashed(plain, name)
+}
+
+/** An id in one label, so that the target of an SRV record is a name that can be looked up, and another one for each id. */
 function label(id: string): string {
-  const plain = id
-    .toLowerCase()
-    .replace(/[^a-z0-9-]/g, '-')
-    .slice(-54)
-  if (plain === id) return id
-  return `${plain}-${createHash('sha256').update(id).digest('hex').slice(0, 8)}`
+  const plain = id.toLowerCase().replace(/[^a-z0-9-]/g, '-')
+  return plain === id && id.length <= LONGEST_LABEL ? id : hashed(plain, id)
+}
+
+/** The end says the most of it. */
+function hashed(label: string, text: string): string {
+  return `${label.slice(-54)}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`
 }

@@ -1,4 +1,4 @@
-import { goMicroFormat, type ServiceInstance } from '@etcd-register/core'
+import { type FormatName, goMicroFormat, type ServiceInstance } from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { valueFor } from '../support/raw-writer.ts'
@@ -132,6 +132,20 @@ test('the names of all services, where their keys begin with nothing', async t =
   const names = await registry.services()
   expect(names).toEqual(expect.arrayContaining(['first', 'zzz']))
   expect(names).not.toContain('~')
+})
+
+test('the names of all services in several formats, each once', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/services/named/a', valueFor('named', 'a'))
+  await writer.put('/microservices/named/a', valueFor('named', 'a'))
+  await writer.put('/microservices/named2/a', valueFor('named2', 'a'))
+  const named = async (format?: FormatName | FormatName[]) =>
+    (await registry.services(format && { format })).filter(name => name.startsWith('named'))
+  expect(await named()).toEqual(['named'])
+  expect(await named('kratos')).toEqual(['named', 'named2'])
+  expect(await named(['json', 'kratos'])).toEqual(['named', 'named2'])
+  await expect(registry.services({ formats: 'kratos' } as never)).rejects.toThrow(/"formats"/)
 })
 
 test('two formats under one prefix, as in the middle of a migration, are read without a warning', async t => {

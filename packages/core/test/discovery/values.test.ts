@@ -220,6 +220,10 @@ test('a value that a format fails at, or that is too long, hides no service from
   const text = (value: Buffer) => JSON.parse(value.toString()) as { name: string }
   const picky = {
     ...jsonFormat({ namespace: '/picky' }),
+    serviceOf(key: string, namespace: string) {
+      if (key.includes('/nameless/')) throw new Error('boom')
+      return jsonFormat().serviceOf(key, namespace)
+    },
     decode(entry: RawEntry, context: { namespace: string; name: string }): Decoded {
       if (text(entry.value).name === 'boom') throw new Error('boom')
       return jsonFormat().decode(entry, context)
@@ -228,6 +232,7 @@ test('a value that a format fails at, or that is too long, hides no service from
   const writer = openWriter(t, etcd.endpoint)
   await writer.put('/picky/boom/a', valueFor('boom', 'a'))
   await writer.put('/picky/long/a', valueFor('long', 'a') + ' '.repeat(65_536))
+  await writer.put('/picky/nameless/a', valueFor('nameless', 'a'))
   await writer.put('/picky/web/a', valueFor('web', 'a'))
   expect(await openRegistry(t, etcd.endpoint, { format: picky }).services()).toEqual(['web'])
 

@@ -1,4 +1,4 @@
-import type { FormatName, ServiceInstance } from '@etcd-register/core'
+import { createRegistry, type FormatName, type Registry, type ServiceInstance } from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FORMATS } from '../../src/formats/index.ts'
@@ -52,6 +52,18 @@ describe.each(read.map(({ name }) => name as FormatName))('a fleet that speaks %
     expect(await keysOf(name)).toEqual([])
     await until(() => discovery.instances.length === 0)
     expect(await leases(etcd)).toEqual([])
+  })
+
+  it('has the lease and the id that the others of the fleet have, and after a crash the same one', async test => {
+    const registries = [1, 2].map(() => createRegistry({ hosts: etcd.endpoint, format }))
+    test.onTestFinished(() => Promise.all(registries.map(registry => registry.close())).then(() => {}))
+    const [first, second] = registries as [Registry, Registry]
+    const { instance } = await registered(first, aService())
+    expect(first.status().lease.ttl).toBe(FORMATS[format].defaults?.ttl ?? 10)
+    expect((await registered(second, aService())).instance.id).toBe(instance.id)
+    const discovery = aRegistry(test, etcd, { format }).discover(name)
+    await discovery.ready()
+    expect(discovery.instances).toHaveLength(1)
   })
 
   it('calls nobody who is suspended, and everybody who is back', async test => {

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import type { InstanceFormat } from '@etcd-register/core'
+import type { FormatName, InstanceFormat } from '@etcd-register/core'
 import * as core from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
-import { type Entry, FORMATS, type FormatOption, resolveFormats } from '../../src/formats/index.ts'
+import { defaultId, type Entry, FORMATS, type FormatOption, resolveFormats } from '../../src/formats/index.ts'
 import { type InstanceInput, makeInstance, parseEndpoint } from '../../src/instance.ts'
+import { resolveOptions } from '../../src/options.ts'
 import { bytes, expectSafe, instanceOf } from './instances.ts'
 
 const folder = new URL('golden/', import.meta.url)
@@ -18,6 +19,8 @@ interface Case {
 
 /** How a peer has it, byte for byte. */
 interface Golden {
+  /** Of the lease, in seconds; and of a service `orders` at 10.0.0.5:8000. */
+  defaults: { ttl: number; id: string }
   write: (Case & { leaseId?: string; instance: InstanceInput; entries: Entry[] })[]
   read: (Case & { name: string; key: string; value: string; instance?: InstanceInput; skip?: string })[]
 }
@@ -59,6 +62,12 @@ test('docs/interop.md shows keys and values as the golden files have them', () =
 
 describe.each(Object.keys(FORMATS))('%s', name => {
   const golden = goldenOf(name)
+
+  test('has the lease time and the ids of its registry, where none are given', () => {
+    const { ttl, formats } = resolveOptions({ format: name as FormatName }, {})
+    const id = defaultId(formats, { name: 'orders', address: '10.0.0.5:8000' })
+    expect({ ttl, id }).toEqual(golden.defaults)
+  })
 
   describe('writes', () => {
     test.each(golden.write)('$title', ({ instance, leaseId = '7', entries, ...where }) => {

@@ -225,11 +225,12 @@ describe.concurrent('what a format cannot carry', () => {
 
   it('such as a protocol where none is written, unless it is the one that is expected there', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { format: ['kratos', 'plain', 'go-zero', 'kitex'] })
+    const registry = aRegistry(test, etcd, { format: ['kratos', 'plain', 'go-zero', 'kitex', 'skydns'] })
     await registered(registry, orders({ protocol: 'grpc', endpoints: ['tcp://:9000'] }))
     expect(registry.warnings).toEqual([
       'format "plain" cannot carry endpoints, protocol; format "go-zero" cannot carry endpoints; ' +
-        'format "kitex" cannot carry endpoints: who reads "orders" there will not see it',
+        'format "kitex" cannot carry endpoints; format "skydns" cannot carry endpoints, protocol: ' +
+        'who reads "orders" there will not see it',
     ])
   })
 
