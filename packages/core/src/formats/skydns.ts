@@ -16,6 +16,7 @@ export interface SkydnsOptions {
 }
 
 const LONGEST_LABEL = 63
+const HOST_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
 
 /**
@@ -62,11 +63,11 @@ function serviceLabel(name: string): string {
 
 /** An id in one label, so that the target of an SRV record is a name that can be looked up, and another one for each id. */
 function label(id: string): string {
-  const plain = id.toLowerCase().replace(/[^a-z0-9-]/g, '-')
-  return plain === id && id.length <= LONGEST_LABEL ? id : hashed(plain, id)
+  return HOST_LABEL.test(id) ? id : hashed(id.toLowerCase().replace(/[^a-z0-9-]/g, '-'), id)
 }
 
-/** The end says the most of it. */
+/** The end says the most of it; `getaddrinfo()` refuses a host that begins with a hyphen. */
 function hashed(label: string, text: string): string {
-  return `${label.slice(-54)}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 8)
+  return `${label.slice(-54)}-${hash}`.replace(/^-+/, '')
 }
