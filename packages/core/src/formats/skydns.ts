@@ -50,7 +50,9 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
         .reverse()
         .join('/')
       const value = JSON.stringify({ host, port, priority, weight, ttl })
-      return [{ key: `${namespace}/${path}`, value }]
+      // CoreDNS puts a slash before its path where there is none.
+      const key = `${namespace}/${path}`.replace(/^\/?/, '/')
+      return [{ key, value }]
     },
   }
 }
