@@ -38,7 +38,7 @@ export function isHost(value: string): boolean {
 
 /** Every address of the machine: one to bind to, none to be called at. */
 export function isWildcard(host: string): boolean {
-  return isIP(host) > 0 && /^[0:.]+$/.test(host)
+  return /^[0:.]+$/.test(host) && isIP(host) > 0
 }
 
 /** `host:port` with IPv6 in brackets. */

@@ -11,6 +11,9 @@ export class Advertisement {
   readonly #formats: readonly PlacedFormat[]
   #details: Details
   #host: string
+  #id: string
+  /** Its key in the first format, as it was last. */
+  #key = ''
   status: InstanceStatus = 'up'
 
   /** Throws `ERR_INVALID_OPTION` if the value is too long. */
@@ -18,12 +21,15 @@ export class Advertisement {
     const { version, zone, weight, metadata } = service
     this.#service = service
     this.#details = { version, zone, weight, metadata }
-    this.#host = host
     this.#formats = formats
+    this.#host = host
+    this.#id = this.#idAt(host)
     this.entries()
   }
 
+  /** Throws `ERR_INVALID_OPTION`, and then stays as it was. */
   set host(host: string) {
+    this.#id = this.#idAt(host)
     this.#host = host
   }
 
@@ -41,14 +47,28 @@ export class Advertisement {
 
   /** With its key in the first format, which stands also where it has been taken out. */
   instance(leaseId = '0'): ServiceInstance {
-    const [first] = writeEntries(this.#formats[0]!, callable(this.#fields()), leaseId)
-    return Object.freeze({ ...this.#fields(), key: first?.key ?? '' })
+    const fields = this.#fields()
+    try {
+      this.#key = writeEntries(this.#formats[0]!, callable(fields), leaseId)[0]?.key ?? ''
+    } catch {
+      // A format of somebody's own that fails now; whoever writes says so.
+    }
+    return Object.freeze({ ...fields, key: this.#key })
   }
 
   /** Its keys in all formats, whether they are taken out now or not. */
   keys(): string[] {
     const fields = callable(this.#fields())
     return this.#formats.flatMap(format => writeEntries(format, fields, '0')).map(({ key }) => key)
+  }
+
+  /** Whether this is what stands there, of all that is wanted. */
+  has({ key, value, lease }: { key: string; value: Buffer; lease: string }): boolean {
+    try {
+      return this.entries(lease).some(put => put.key === key && value.equals(Buffer.from(put.value)))
+    } catch {
+      return false
+    }
   }
 
   /** In each format that can say that it is not to be called, or that need not, since it is. */
@@ -68,11 +88,15 @@ export class Advertisement {
     return entries
   }
 
+  #idAt(host: string): string {
+    const { id, name, port, idSuffix = '' } = this.#service
+    return id ?? defaultId(this.#formats, { name, address: authority(host, port) + idSuffix })
+  }
+
   #fields(): ServiceInstance {
-    const { name, port, protocol, idSuffix = '' } = this.#service
-    const address = authority(this.#host, port) + idSuffix
-    const { id = defaultId(this.#formats, { name, address }) } = this.#service
+    const { name, port, protocol } = this.#service
     const { status } = this
+    const id = this.#id
     const host = this.#host
     const further = this.#service.endpoints.map(endpoint => endpointAt(host, endpoint))
     const endpoints = [`${protocol}://${authority(host, port)}`, ...further]

@@ -12,13 +12,17 @@ const SAID = {
 
 function fieldsLost(capabilities: Capabilities, instance: ServiceInstance): string[] {
   const fields: string[] = (Object.keys(SAID) as (keyof typeof SAID)[]).filter(
-    field => SAID[field](instance) && !capabilities[field],
+    field => SAID[field](instance) && !carries(capabilities[field], instance),
   )
   const { protocol, endpoints } = instance
   const { protocol: carried = true } = capabilities
   // Nobody has said `http`, where it is the default; and of several endpoints one is of what is taken for granted.
   const said = protocol !== 'http' && !endpoints.some(url => url.startsWith(`${carried}://`))
   return said && carried !== true ? [...fields, 'protocol'] : fields
+}
+
+function carries(capability: Capabilities['weight'], { weight }: ServiceInstance): boolean {
+  return typeof capability === 'function' ? capability(weight) : capability
 }
 
 /** Of the metadata, what the format overwrites with something else. */

@@ -271,15 +271,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   #repair(found: KeyValue | undefined): void {
-    if (found !== undefined && this.#isWanted(found)) return
+    const { current } = this.#deps.lease
+    if (found !== undefined && found.lease === current?.id && this.#advertised.has(found)) return
     this.#lose(found === undefined ? 'key-deleted' : 'key-overwritten')
-  }
-
-  #isWanted({ key, value, lease }: KeyValue): boolean {
-    if (lease !== this.#deps.lease.current?.id) return false
-    return this.#advertised
-      .entries(lease)
-      .some(put => put.key === key && value.equals(Buffer.from(put.value)))
   }
 
   #lose(reason: LossReason): void {
@@ -322,11 +316,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #retire(announce: boolean): Promise<void> {
     const { current } = this.#deps.lease
     if (announce && current !== undefined && this.#keys.names.length > 0) {
-      this.#advertised.status = 'leaving'
-      const puts = this.#advertised.entries(current.id)
-      if (puts.length > 0) await this.#keys.announce(puts, current.id).catch(() => {})
+      await this.#announce(current).catch(() => {})
     }
     await this.#keys.remove()
+  }
+
+  async #announce({ id }: Lease): Promise<void> {
+    this.#advertised.status = 'leaving'
+    const puts = this.#advertised.entries(id)
+    if (puts.length > 0) await this.#keys.announce(puts, id)
   }
 
   #transit(state: RegistrationState, reason?: LossReason): boolean {

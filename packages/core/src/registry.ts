@@ -6,7 +6,7 @@ import { TableDiscovery } from './discovery.ts'
 import { checkNames, EtcdRegisterError, invalidOption } from './errors.ts'
 import { Connection } from './etcd/connection.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
-import { type PlacedFormat, resolveFormats } from './formats/index.ts'
+import { type FormatOption, type KeyRange, type PlacedFormat, resolveFormats } from './formats/index.ts'
 import { InstanceTable } from './instance-table.ts'
 import { KeyClaims } from './key-claims.ts'
 import type { KeyWatcher } from './key-guard.ts'
@@ -41,7 +41,7 @@ interface Source {
   name: string
   formats: readonly PlacedFormat[]
   table: InstanceTable
-  watches: { range: string; watch: RangeWatch }[]
+  watches: (InstanceTable['ranges'][number] & { watch: RangeWatch })[]
   users: number
 }
 
@@ -168,12 +168,12 @@ export class EtcdRegistry implements Registry {
       etcd: this.#connection.status(),
       lease: this.#lease.status(),
       registrations: [...this.#registrations].map(registration => registration.status()),
-      watches: [...this.#sources].flatMap(({ name, table, watches }) =>
-        watches.map(({ range, watch }) => ({
+      watches: [...this.#sources].flatMap(({ name, watches }) =>
+        watches.map(({ range, rows, watch }) => ({
           name,
-          prefix: range,
+          prefix: 'prefix' in range ? range.prefix : range.key,
           revision: String(watch.revision),
-          ...table.status(),
+          ...rows.status(),
           ...watch.counts,
         })),
       ),
@@ -197,12 +197,18 @@ export class EtcdRegistry implements Registry {
     await Promise.race([this.#connection.close(), sleep(this.#clock, timeout)])
   }
 
-  /** Of the formats that were asked for, else the first of ours that can be read. Throws `ERR_INVALID_OPTION`. */
+  /**
+   * Of the formats that were asked for, else the first of ours that can be read. A name is that of one of ours, if there
+   * is one, with the options that it was given. Throws `ERR_INVALID_OPTION`.
+   */
   #readable(asked?: DiscoverOptions['format']): readonly PlacedFormat[] {
     const { formats, namespace } = this.#options
     const readable = ({ format }: PlacedFormat) => format.capabilities.read
+    const ours = (name: unknown) => formats.find(({ format }) => format.name === name)?.format ?? name
     const chosen =
-      asked === undefined ? formats.filter(readable).slice(0, 1) : resolveFormats(asked, namespace)
+      asked === undefined
+        ? formats.filter(readable).slice(0, 1)
+        : resolveFormats((Array.isArray(asked) ? asked.map(ours) : ours(asked)) as FormatOption, namespace)
     const names = formats.map(({ format }) => format.name)
     if (chosen.length > 0 && chosen.every(readable)) return chosen
     throw invalidOption(
@@ -218,10 +224,7 @@ export class EtcdRegistry implements Registry {
       if (source.name === name && sameFormats(source.formats, formats)) return source
     }
     const table = new InstanceTable({ name, formats, clock: this.#clock, logger: this.#options.logger })
-    const watches = table.ranges.map(({ range, rows }) => ({
-      range: 'prefix' in range ? range.prefix : range.key,
-      watch: this.#watch(range, rows),
-    }))
+    const watches = table.ranges.map(({ range, rows }) => ({ range, rows, watch: this.#watch(range, rows) }))
     const source = { name, formats, table, watches, users: 0 }
     this.#sources.add(source)
     return source
@@ -235,11 +238,7 @@ export class EtcdRegistry implements Registry {
     this.#sources.delete(source)
   }
 
-  #watch(
-    range: { prefix: string } | { key: string },
-    keys: ConstructorParameters<typeof RangeWatch>[2],
-    from = 0,
-  ) {
+  #watch(range: KeyRange, keys: ConstructorParameters<typeof RangeWatch>[2], from = 0) {
     return new RangeWatch(
       { connection: this.#connection, stream: this.#stream, clock: this.#clock },
       range,

@@ -206,8 +206,10 @@ export interface RegistryStatus {
     address: AddressRule | undefined
     lastError: ErrorStatus | undefined
   }[]
+  /** One for each range of keys that is read. */
   watches: {
     name: string
+    format: string
     prefix: string
     revision: string
     instances: number

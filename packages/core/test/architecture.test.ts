@@ -36,7 +36,15 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
     'waiters',
   ],
   options: ['options'],
-  read: ['watch', 'table-change', 'merged-instances', 'instance-table', 'discovery', 'service-list'],
+  read: [
+    'watch',
+    'table-change',
+    'merged-instances',
+    'range-rows',
+    'instance-table',
+    'discovery',
+    'service-list',
+  ],
   write: [
     'lease',
     'advertisement',

@@ -97,9 +97,14 @@ describe('what gRPC and etcd say becomes one of our codes', () => {
       ['a write', 'readwrite'],
     ]) {
       expect(message(denied, 'orders', what)).toContain(
-        `user "orders", who needs a role with ${permission} permission`,
+        `user "orders", who needs a role with ${permission} permission on the prefix`,
       )
     }
+    const keys = Array.from({ length: 10 }, (_, i) => `/k/${i}`)
+    expect(etcdError(new Error(denied), { ...context, keys: keys.slice(0, 2) }).message).toMatch(
+      /permission for "\/k\/0", "\/k\/1"; grant it on their prefixes\.$/,
+    )
+    expect(etcdError(new Error(denied), { ...context, keys }).message).toMatch(/"\/k\/8" and others; grant/)
     expect(message('14 UNAVAILABLE: connect ECONNREFUSED', undefined)).toMatch(/"hosts" or ETCD_ENDPOINTS/)
   })
 

@@ -87,11 +87,14 @@ export class Connection {
   }
 
   range(request: IRangeRequest, options?: CallOptions): Promise<IRangeResponse> {
-    return this.#call('a read', options, (transport, call) => transport.kv.range(request, call))
+    return this.#call('a read', { ...options, keys: () => [String(request.key)] }, (transport, call) =>
+      transport.kv.range(request, call),
+    )
   }
 
   txn(request: ITxnRequest, options?: CallOptions): Promise<ITxnResponse> {
-    return this.#call('a write', options, (transport, call) => transport.kv.txn(request, call))
+    const keys = () => [...new Set(request.compare?.map(({ key }) => String(key)))]
+    return this.#call('a write', { ...options, keys }, (transport, call) => transport.kv.txn(request, call))
   }
 
   /** `sentAt`: when the request that was granted went out, by our clock. */
@@ -156,7 +159,7 @@ export class Connection {
 
   async #call<T>(
     what: string,
-    { timeout = this.#options.requestTimeout }: CallOptions = {},
+    { timeout = this.#options.requestTimeout, keys }: CallOptions & { keys?: () => string[] } = {},
     run: (transport: Transport, call: UnaryOptions) => Promise<T>,
   ): Promise<T> {
     for (let tries = 1; ; tries += 1) {
@@ -175,7 +178,7 @@ export class Connection {
         this.#answered(transport.lastMember, what !== LEASE)
         return result
       } catch (cause) {
-        const error = this.#failed(cause, what)
+        const error = this.#failed(cause, what, keys?.())
         if (error.code === 'ERR_CLOSED') throw error
         const most = RACED.test(error.message)
           ? 3
@@ -258,11 +261,11 @@ export class Connection {
     })
   }
 
-  #failed(cause: unknown, what: string): EtcdRegisterError {
+  #failed(cause: unknown, what: string, keys: readonly string[] = []): EtcdRegisterError {
     if (this.#state === 'closed')
       return new EtcdRegisterError('ERR_CLOSED', 'The registry is closed.', { cause })
     const where = this.#options.hosts.join(', ')
-    return etcdError(cause, { what, where, username: this.#options.auth?.username })
+    return etcdError(cause, { what, where, keys, username: this.#options.auth?.username })
   }
 
   #noteFailure(error: EtcdRegisterError): void {

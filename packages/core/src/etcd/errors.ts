@@ -59,6 +59,8 @@ export interface ErrorContext {
   /** Where, such as `127.0.0.1:2379`. */
   where: string
   username: string | undefined
+  /** What was to be read or written. */
+  keys?: readonly string[]
 }
 
 /** What gRPC, the client library or etcd said, as one of ours; ours pass through. */
@@ -109,7 +111,7 @@ function explain(code: ErrorCode, { what, where }: ErrorContext): string {
   }
 }
 
-function advice(code: ErrorCode, { what, username }: ErrorContext, detail: string): string {
+function advice(code: ErrorCode, { what, username, keys = [] }: ErrorContext, detail: string): string {
   const who = username === undefined ? 'no user' : `user "${username}"`
   const needed = what === 'a read' || what === 'a watch' ? 'read' : 'readwrite'
   switch (code) {
@@ -125,10 +127,19 @@ function advice(code: ErrorCode, { what, username }: ErrorContext, detail: strin
         return `. It has no authentication; leave out "auth" (ETCD_USERNAME, ETCDCTL_USER).`
       return `. It was given ${who}; check auth.username and auth.password (ETCD_USERNAME, ETCD_PASSWORD, or ETCDCTL_USER).`
     case 'ERR_ETCD_PERMISSION':
-      return `. It was asked by ${who}, who needs a role with ${needed} permission on the prefix of the namespace.`
+      return `. It was asked by ${who}, who needs a role with ${needed} permission ${shown(keys)}.`
     case 'ERR_ETCD_NO_SPACE':
       return '. Compact and defragment it, then disarm the alarm: etcdctl alarm disarm.'
     default:
       return '.'
   }
+}
+
+/** Keys in an error; more than these say no more. */
+const MOST_KEYS = 9
+
+function shown(keys: readonly string[]): string {
+  if (keys.length === 0) return 'on the prefix of the namespace'
+  const names = keys.slice(0, MOST_KEYS).map(key => JSON.stringify(key))
+  return `for ${names.join(', ')}${keys.length > MOST_KEYS ? ' and others' : ''}; grant it on their prefixes`
 }

@@ -1,3 +1,4 @@
+import { isWildcard } from '../address.ts'
 import {
   type Endpoint,
   isProtocol,
@@ -32,13 +33,16 @@ export interface FoundInstance {
 
 /** The instance if everything in it is sound and bounded, else the reason to skip it. Never throws. */
 export function decodeInstance(found: FoundInstance, key: string): Exclude<Decoded, { ignore: true }> {
-  const { name, id, version = '', zone = '', weight = 100, status = 'up' } = found
+  const { name, id } = found
+  // What Go reads as nothing said.
+  const [version, zone] = [found.version ?? '', found.zone ?? '']
+  const [weight, status] = [found.weight ?? 100, found.status ?? 'up']
   if (!isText(id)) return skip('"id" is not a line of text')
   if (typeof version !== 'string') return skip('"version" is not a string')
   if (typeof zone !== 'string') return skip('"zone" is not a string')
   if (!STATUSES.includes(status)) return skip('"status" is not one of up, leaving, suspended')
-  const metadata = found.metadata ?? {}
-  if (!isStrings(metadata)) return skip('"metadata" is not an object of strings')
+  const metadata = metadataOf(found.metadata ?? {})
+  if (metadata === undefined) return skip('"metadata" is not an object of strings')
   if (!isWeight(weight)) return skip('"weight" is not a whole number from 0 to 1000')
   const endpoints = found.endpoints === undefined ? endpointOf(found) : endpointsOf(found.endpoints)
   if (typeof endpoints === 'string') return skip(endpoints)
@@ -52,6 +56,7 @@ const skip = (reason: string): { skip: string } => ({ skip: reason })
 function endpointOf({ address, protocol = 'http' }: FoundInstance): Endpoint | string {
   const parsed = typeof address === 'string' ? parseAuthority(address) : undefined
   if (parsed === undefined) return 'not host:port'
+  if (isWildcard(parsed.host)) return 'an address that nobody can call'
   return isProtocol(protocol) ? { ...parsed, protocol } : '"protocol" is not a URL scheme'
 }
 
@@ -60,13 +65,17 @@ function endpointsOf(endpoints: unknown): (Endpoint & { endpoints: string[] }) |
     return `"endpoints" is not a list of up to ${MOST_ENDPOINTS} URLs`
   }
   // One that we cannot read, such as `kafka://`, takes nothing from the others.
-  const good = endpoints.filter(
-    endpoint => typeof endpoint === 'string' && parseEndpoint(endpoint) !== undefined,
-  )
+  const good = endpoints.filter(isCallable)
   if (good.length === 0 || !endpoints.every(endpoint => typeof endpoint === 'string')) {
     return '"endpoints" is not a list of URLs such as http://10.0.0.5:8000'
   }
   return { ...parseEndpoint(good[0])!, endpoints: good.map(trimmed) }
+}
+
+/** At a wildcard, whoever calls would find himself. */
+function isCallable(endpoint: unknown): boolean {
+  const parsed = typeof endpoint === 'string' ? parseEndpoint(endpoint) : undefined
+  return parsed !== undefined && !isWildcard(parsed.host)
 }
 
 /** Without a path or a query, such as the `?isSecure=false` of old Kratos. */
@@ -76,9 +85,13 @@ function trimmed(endpoint: string): string {
   return end < 0 ? endpoint : endpoint.slice(0, rest + end)
 }
 
-function isStrings(value: unknown): value is Record<string, string> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  for (const key of Object.keys(value))
-    if (typeof (value as Record<string, unknown>)[key] !== 'string') return false
-  return true
+/** The pairs, where `null` is `''`, as Go has it; `undefined` if there is anything else among them. */
+function metadataOf(found: unknown): Record<string, string> | undefined {
+  if (typeof found !== 'object' || found === null || Array.isArray(found)) return undefined
+  let pairs = found as Record<string, string>
+  for (const [name, value] of Object.entries(found)) {
+    if (value === null) pairs = Object.assign(Object.create(null), pairs, { [name]: '' })
+    else if (typeof value !== 'string') return undefined
+  }
+  return pairs
 }

@@ -27,7 +27,8 @@ export interface Capabilities {
   status: boolean
   version: boolean
   zone: boolean
-  weight: boolean
+  /** Or whether it carries this one as it is, which is between 1 and 1000. */
+  weight: boolean | ((weight: number) => boolean)
   metadata: boolean
   /** More than one URL for an instance. */
   endpoints: boolean
@@ -46,13 +47,13 @@ export interface Capabilities {
  * const csv: InstanceFormat = {
  *   name: 'csv',
  *   capabilities: { read: true, status: false, version: true, zone: false, weight: false, metadata: false, endpoints: false },
- *   encode: ({ name, id, host, port, version }, { namespace }) => [
- *     { key: `${namespace}/${name}/${id}`, value: `${host},${port},${version}` },
+ *   encode: ({ name, id, endpoints, version }, { namespace }) => [
+ *     { key: `${namespace}/${name}/${id}`, value: `${endpoints[0]},${version}` },
  *   ],
  *   ranges: (name, namespace) => [{ prefix: `${namespace}/${name}/` }],
  *   decode({ key, value }, { name }) {
- *     const [host, port, version] = value.toString().split(',')
- *     return decodeInstance({ name, id: key.slice(key.lastIndexOf('/') + 1), address: `${host}:${port}`, version }, key)
+ *     const [url, version] = value.toString().split(',')
+ *     return decodeInstance({ name, id: key.slice(key.lastIndexOf('/') + 1), endpoints: [url], version }, key)
  *   },
  *   root: namespace => `${namespace}/`,
  *   serviceOf: (key, namespace) => key.slice(namespace.length + 1).split('/')[0],

@@ -49,7 +49,9 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
     },
 
     encode(instance, { namespace }) {
-      const { name, id } = instance
+      const { name, id, weight } = instance
+      // Go clients do not see a weight of 0.
+      if (weight === 0) return []
       const value = {
         Op: 0,
         Addr: authorityFor(protocol, instance),

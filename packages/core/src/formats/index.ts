@@ -1,6 +1,6 @@
 import { invalidOption } from '../errors.ts'
 import { ID_RULE, type InstanceFields, isId, makeInstance } from '../instance.ts'
-import type { Entry, InstanceFormat } from './format.ts'
+import type { Entry, InstanceFormat, KeyRange } from './format.ts'
 import { goMicroFormat } from './go-micro.ts'
 import { goZeroFormat } from './go-zero.ts'
 import { grpcFormat } from './grpc.ts'
@@ -53,7 +53,10 @@ export function resolveFormats(option: FormatOption, registry: RegistryNamespace
   const list = Array.isArray(option) ? (option as unknown[]) : [option]
   const placed = list.map(entry => {
     const format = resolveFormat(entry)
-    return checkedRanges({ format, namespace: placeOf(format, registry) })
+    const one = { format, namespace: placeOf(format, registry) }
+    rangesOf(one, PROBE.name)
+    checkRoot(one)
+    return one
   })
   if (placed.length === 0) throw invalidOption('format', RULE, list)
   return placed
@@ -63,6 +66,9 @@ function placeOf({ namespace: own }: InstanceFormat, registry: RegistryNamespace
   if (own !== undefined && 'fixed' in own) return own.fixed
   return 'given' in registry ? registry.given : (own ?? registry).default
 }
+
+/** etcd takes 128 operations in one transaction. */
+const MOST_ENTRIES = 16
 
 const RULE = `one of ${Object.keys(FORMATS).join(', ')}, an InstanceFormat, or a list of these`
 const METHODS = ['encode', 'ranges', 'decode', 'root', 'serviceOf'] as const
@@ -83,18 +89,19 @@ function resolveFormat(format: unknown): InstanceFormat {
   return given as InstanceFormat
 }
 
-/** A prefix without its slash would bring the instances of `orders2` to `orders`. */
-function checkedRanges(placed: PlacedFormat): PlacedFormat {
-  const { format, namespace } = placed
-  const ranges: unknown = guarded(format, 'ranges', () => format.ranges(PROBE.name, namespace))
+/** Where a service is found. Throws `ERR_INVALID_OPTION`: a prefix without its slash would bring those of `orders2` to `orders`. */
+export function rangesOf({ format, namespace }: PlacedFormat, name: string): readonly KeyRange[] {
+  const ranges: unknown = guarded(format, 'ranges', () => format.ranges(name, namespace))
   const good = (range: Partial<{ prefix: unknown; key: unknown }> | null) =>
     typeof range?.key === 'string' || (typeof range?.prefix === 'string' && range.prefix.endsWith('/'))
-  if (!Array.isArray(ranges) || !ranges.every(good)) {
-    const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
-    throw invalidOption('format', rule, JSON.stringify(ranges))
-  }
+  if (Array.isArray(ranges) && ranges.every(good)) return ranges
+  const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
+  throw invalidOption('format', rule, JSON.stringify(ranges))
+}
+
+function checkRoot({ format, namespace }: PlacedFormat): void {
   const root: unknown = guarded(format, 'root', () => format.root(namespace))
-  if (typeof root === 'string' && /^$|\/$/.test(root)) return placed
+  if (typeof root === 'string' && /^$|\/$/.test(root)) return
   throw invalidOption(
     'format',
     `one whose root ends in "/" or is empty, but that of "${format.name}" is not`,
@@ -121,7 +128,18 @@ export function writeEntries(
   fields: InstanceFields,
   leaseId: string,
 ): readonly Entry[] {
-  return guarded(format, 'encode', () => format.encode(fields, { namespace, leaseId }))
+  const entries: unknown = guarded(format, 'encode', () => format.encode(fields, { namespace, leaseId }))
+  if (isEntries(entries)) return entries
+  const rule = `one whose encode() gives up to ${MOST_ENTRIES} entries, each with a "key" of its own and a "value", but that of "${format.name}" does not`
+  throw invalidOption('format', rule, entries)
+}
+
+function isEntries(entries: unknown): entries is readonly Entry[] {
+  if (!Array.isArray(entries) || entries.length > MOST_ENTRIES) return false
+  const isText = ({ key, value }: Partial<Entry>) => typeof key === 'string' && typeof value === 'string'
+  if (!entries.every(entry => typeof entry === 'object' && entry !== null && isText(entry))) return false
+  const keys = new Set((entries as Entry[]).map(({ key }) => key))
+  return keys.size === entries.length && !keys.has('')
 }
 
 function guarded<T>({ name }: InstanceFormat, method: string, run: () => T): T {
@@ -160,9 +178,7 @@ const PROBE = makeInstance({ id: '1', name: 'orders', protocol: 'http', host: '1
 function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined {
   const keys = (placed: PlacedFormat) => writeEntries(placed, PROBE, '1').map(({ key }) => key)
   const [ours, theirs] = [keys(one), keys(other)]
-  const prefixes = one.format
-    .ranges(PROBE.name, one.namespace)
-    .flatMap(range => ('prefix' in range ? range.prefix : []))
+  const prefixes = rangesOf(one, PROBE.name).flatMap(range => ('prefix' in range ? range.prefix : []))
   const listed = (prefix: string) => (one.format.listsWithoutSlash ? prefix.slice(0, -1) : prefix)
   const shared =
     prefixes.find(prefix => [ours, theirs].every(some => some.some(key => key.startsWith(listed(prefix))))) ??

@@ -1,7 +1,7 @@
 import { authorityFor } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import type { InstanceFormat } from './format.ts'
-import { checkedOptions, ownNamespace, ownProtocol } from './format-options.ts'
+import { checkedOptions, ownNamespace, ownProtocol, wholeNumber } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { keysByName, restOf, slashed } from './keys-by-name.ts'
@@ -11,21 +11,23 @@ export interface KitexOptions {
   namespace?: string
   /** Of the URLs of what is read; default `tcp`. */
   protocol?: string
+  /** The weight that most of the fleet have, and that is our 100; default 10, as Kitex has it. */
+  defaultWeight?: number
 }
 
-/** Its default weight is 10, ours 100. */
-const WEIGHT = 10
-
 /**
- * Kitex: `<prefix>/<name>/<id>`, where an id is `host:port` unless it was given, and a JSON value. Its weight 10 is ours
- * of 100, so that neither side's default is more.
+ * Kitex: `<prefix>/<name>/<id>`, where an id is `host:port` unless it was given, and a JSON value. Weights are scaled, so
+ * that neither side's default is more.
  */
 export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
-  const { namespace: own, protocol: given = 'tcp' } = checkedOptions('kitexFormat', options, [
-    'namespace',
-    'protocol',
-  ])
+  const known = ['namespace', 'protocol', 'defaultWeight'] as const
+  const {
+    namespace: own,
+    protocol: given = 'tcp',
+    defaultWeight = 10,
+  } = checkedOptions('kitexFormat', options, known)
   const protocol = ownProtocol(given)
+  wholeNumber('defaultWeight', defaultWeight, 1, 1_000_000)
   return {
     name: 'kitex',
     namespace: ownNamespace(own, 'kitex/registry-etcd'),
@@ -35,7 +37,7 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
       status: false,
       version: false,
       zone: false,
-      weight: true,
+      weight: weight => (weight * defaultWeight) % 100 === 0,
       metadata: true,
       endpoints: false,
       protocol,
@@ -47,7 +49,12 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
       if (weight === 0) return []
       const address = authorityFor(protocol, instance)
       const tags = Object.keys(metadata).length === 0 ? null : goMap(metadata)
-      const fields = { network: 'tcp', address, weight: Math.max(1, Math.round(weight / WEIGHT)), tags }
+      const fields = {
+        network: 'tcp',
+        address,
+        weight: Math.max(1, Math.round((weight * defaultWeight) / 100)),
+        tags,
+      }
       return [{ key: `${namespace}/${name}/${id}`, value: goJson(fields) }]
     },
 
@@ -58,9 +65,12 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
       if ('skip' in parsed) return parsed
       const { network, address, weight: theirs, tags } = parsed.fields
       if (network !== 'tcp') return { skip: '"network" is not tcp' }
-      const weight = typeof theirs === 'number' && theirs > 0 ? Math.min(theirs * WEIGHT, 1000) : 100
+      // Kitex takes its default where there is none.
+      const weight = typeof theirs === 'number' && theirs > 0 ? scaled((theirs * 100) / defaultWeight) : 100
       const found = { name: context.name, id: restOf(key, context, slashed), address, protocol }
       return decodeInstance({ ...found, weight, metadata: tags }, key)
     },
   }
 }
+
+const scaled = (weight: number): number => Math.min(Math.max(1, Math.round(weight)), 1000)

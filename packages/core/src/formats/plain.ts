@@ -21,6 +21,8 @@ export function plainFormat(options: PlainOptions = {}): InstanceFormat {
   const singleKey = trueOrFalse('singleKey', given)
   return {
     name: 'plain',
+    // The readers of tutorials list `/web` for `/web`.
+    listsWithoutSlash: true,
     ...fixedNamespace(own),
     capabilities: {
       read: true,
@@ -47,11 +49,10 @@ export function plainFormat(options: PlainOptions = {}): InstanceFormat {
     },
 
     decode({ key, value }, context) {
-      const address = value.toString()
-      return decodeInstance(
-        { name: context.name, id: restOf(key, context, slashed) || address, address },
-        key,
-      )
+      const text = value.toString()
+      // As go-kit's registrars write it.
+      const where = text.includes('://') ? { endpoints: [text] } : { address: text }
+      return decodeInstance({ name: context.name, id: restOf(key, context, slashed) || text, ...where }, key)
     },
   }
 }

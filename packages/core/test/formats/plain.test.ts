@@ -83,7 +83,6 @@ test.each([
   ' 10.0.0.5:8000',
   '10.0.0.5:8000/path',
   '10.0.0.5:8000?a',
-  'http://10.0.0.5:8000',
   'user@10.0.0.5:8000',
   'fd00::5:8000',
   '127.1:8000',
@@ -92,6 +91,12 @@ test.each([
 ])('the value %j is skipped', value => {
   const entry = { key: '/services/web/a', value: bytes(value) }
   expect(plain.decode(entry, { namespace: '/services', name: 'web' })).toEqual({ skip: 'not host:port' })
+})
+
+test.each(['0.0.0.0:80', '[::]:80', '[0:0::0]:80'])('at the wildcard %s nobody can be called', value => {
+  const entry = { key: '/services/web/a', value: bytes(value) }
+  const skip = 'an address that nobody can call'
+  expect(plain.decode(entry, { namespace: '/services', name: 'web' })).toEqual({ skip })
 })
 
 test('a key whose id cannot be printed is skipped', () => {

@@ -131,26 +131,28 @@ describe.concurrent('what is published', () => {
 
   it('several formats are written in one transaction and leave together', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { format: ['json', plainFormat({ singleKey: true })] })
+    const registry = aRegistry(test, etcd, {
+      format: ['json', plainFormat({ singleKey: true, namespace: '/plain' })],
+    })
     const registration = registry.register(orders())
     await registration.ready()
-    const [single, json] = await rows(etcd)
-    expect(single).toMatchObject({ key: '/services/orders', value: '192.0.2.1:8000', version: 1 })
+    const [single, json] = await rows(etcd, '')
+    expect(single).toMatchObject({ key: '/plain/orders', value: '192.0.2.1:8000', version: 1 })
     expect(json).toMatchObject({ key: registration.instance.key, version: 1, lease: single!.lease })
     expect(json!.modRevision).toBe(single!.modRevision)
 
     await registration.suspend()
-    expect(await rows(etcd)).toMatchObject([{ key: json!.key, modRevision: await revision(etcd) }])
+    expect(await rows(etcd, '')).toMatchObject([{ key: json!.key, modRevision: await revision(etcd) }])
     await registration.resume()
-    const again = await rows(etcd)
+    const again = await rows(etcd, '')
     expect(again.map(({ key }) => key)).toEqual([single!.key, json!.key])
     expect(new Set(again.map(({ modRevision }) => modRevision)).size).toBe(1)
 
     const events = eventsOf(registration)
     await etcd.etcdctl('del', single!.key)
     await until(() => events.includes('registered'))
-    expect(await rows(etcd)).toHaveLength(2)
+    expect(await rows(etcd, '')).toHaveLength(2)
     await registration.deregister()
-    expect(await rows(etcd)).toEqual([])
+    expect(await rows(etcd, '')).toEqual([])
   })
 })

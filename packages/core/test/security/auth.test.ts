@@ -207,7 +207,7 @@ describe.concurrent('a user without permission on the prefix', () => {
       const error = await failure(registration.ready())
       expect(error).toMatchObject({ code: 'ERR_ETCD_PERMISSION', retryable: false })
       expect(error.message).toMatch(
-        /refused a write \(permission denied\)\. It was asked by user "reader", who needs a role with readwrite permission on the prefix/,
+        /refused a write \(permission denied\)\. It was asked by user "reader", who needs a role with readwrite permission for "[^"]*readers\/[^"]+"; grant it on their prefixes\.$/,
       )
       // Reading is another matter.
       await discovery.ready()

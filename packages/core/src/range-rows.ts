@@ -1,0 +1,176 @@
+import type { Clock } from './clock.ts'
+import type { EtcdRegisterError } from './errors.ts'
+import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
+import type { PlacedFormat } from './formats/index.ts'
+import { readEntry } from './formats/read-entry.ts'
+import { sameInstance } from './instance.ts'
+import { TableChange } from './table-change.ts'
+import type { ErrorStatus, Logger, RegistryStatus, ServiceInstance } from './types.ts'
+
+/** With more bad values than that at a time, a line for each says nothing more. */
+const MOST_COMPLAINTS = 100
+
+interface Row {
+  revision: number
+  /** `undefined`: the value is none of an instance. */
+  instance: ServiceInstance | undefined
+}
+
+export interface RowsOptions {
+  /** Of the service. */
+  name: string
+  placed: PlacedFormat
+  /** Another format is read here, too: what is bad for this one may be good for that. */
+  shared: boolean
+  clock: Clock
+  logger: Logger
+}
+
+export interface RowsListener {
+  changed(change: TableChange): void
+  /** `staleSince` may be another. */
+  synced(): void
+  failed(error: EtcdRegisterError): void
+}
+
+/** The keys of one range, each with its revision and what it says. */
+export class RangeRows implements WatchedKeys {
+  readonly #options: RowsOptions
+  readonly #listener: RowsListener
+  #rows = new Map<string, Row>()
+  /** Keys whose value was complained of; they are not again until they were good or gone. */
+  readonly #complained = new Set<string>()
+  /** Keys that are none of an instance by themselves, and are not meant to be. */
+  readonly #ignored = new Set<string>()
+  #lastError: ErrorStatus | undefined
+  listed = false
+  staleSince: Date | undefined
+
+  constructor(options: RowsOptions, listener: RowsListener) {
+    this.#options = options
+    this.#listener = listener
+    this.staleSince = options.clock.date()
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  instances(): ServiceInstance[] {
+    const instances: ServiceInstance[] = []
+    for (const { instance } of this.#rows.values()) if (instance !== undefined) instances.push(instance)
+    return instances
+  }
+
+  status(): Pick<
+    RegistryStatus['watches'][number],
+    'format' | 'instances' | 'stale' | 'staleSince' | 'skipped' | 'lastError'
+  > {
+    const { size: skipped } = this.#complained
+    return {
+      format: this.#options.placed.format.name,
+      instances: this.size - skipped - this.#ignored.size,
+      stale: this.staleSince !== undefined,
+      staleSince: this.staleSince?.toISOString(),
+      skipped,
+      lastError: this.#lastError,
+    }
+  }
+
+  revisionOf(key: string): number | undefined {
+    return this.#rows.get(key)?.revision
+  }
+
+  reset(entries: readonly KeyValue[]): void {
+    const before = this.#rows
+    this.#rows = new Map()
+    const change = new TableChange()
+    for (const entry of entries) {
+      const previous = before.get(entry.key)
+      // Also where the revisions are the same: those of a store that was wiped say nothing.
+      const row = this.#read(entry, previous?.instance)
+      this.#rows.set(entry.key, row)
+      change.note(previous?.instance, row.instance)
+    }
+    for (const [key, { instance }] of before) {
+      if (this.#rows.has(key)) continue
+      this.#forget(key)
+      change.note(instance, undefined)
+    }
+    this.listed = true
+    this.#listener.changed(change)
+  }
+
+  apply(events: readonly KeyEvent[]): void {
+    const before = new Map<string, ServiceInstance | undefined>()
+    for (const event of events) {
+      if (!before.has(event.key)) before.set(event.key, this.#rows.get(event.key)?.instance)
+      if (event.type === 'put') this.#rows.set(event.key, this.#read(event, before.get(event.key)))
+      else {
+        this.#rows.delete(event.key)
+        this.#forget(event.key)
+      }
+    }
+    const change = new TableChange()
+    for (const [key, instance] of before) change.note(instance, this.#rows.get(key)?.instance)
+    this.#listener.changed(change)
+  }
+
+  sync(fresh: boolean, silentFor: number): void {
+    if (fresh) {
+      this.staleSince = undefined
+      this.#lastError = undefined
+    } else this.staleSince ??= new Date(this.#options.clock.date().getTime() - silentFor)
+    this.#listener.synced()
+  }
+
+  failed(error: EtcdRegisterError): void {
+    const { code, message } = error
+    this.#lastError = { code, message, at: this.#options.clock.date().toISOString() }
+    this.#listener.failed(error)
+  }
+
+  /** An equal instance stays the same object, so that a put of what is there already is no change. */
+  #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
+    const { key, revision } = entry
+    const decoded = readEntry(this.#options.placed, this.#options.name, entry)
+    this.#ignored.delete(key)
+    if ('skip' in decoded) {
+      this.#complain(key, decoded.skip)
+      return { revision, instance: undefined }
+    }
+    this.#complained.delete(key)
+    if ('ignore' in decoded) {
+      this.#ignored.add(key)
+      return { revision, instance: undefined }
+    }
+    const same = previous !== undefined && sameInstance(previous, decoded.instance)
+    return { revision, instance: same ? previous : decoded.instance }
+  }
+
+  #forget(key: string): void {
+    this.#complained.delete(key)
+    this.#ignored.delete(key)
+  }
+
+  #complain(key: string, reason: string): void {
+    if (this.#complained.has(key)) return
+    this.#complained.add(key)
+    const { logger, name, placed, shared } = this.#options
+    if (shared) {
+      logger.debug({ key, service: name, reason }, `no instance of "${placed.format.name}": ${reason}`)
+      return
+    }
+    if (this.#complained.size === MOST_COMPLAINTS) {
+      logger.warn(
+        { service: name },
+        `skipped ${MOST_COMPLAINTS} values of "${name}"; status() counts the rest`,
+      )
+    }
+    if (this.#complained.size >= MOST_COMPLAINTS) return
+    logger.warn(
+      { key, service: name, reason },
+      `skipped the value at ${JSON.stringify(key)}, no instance: ${reason}`,
+    )
+  }
+}
