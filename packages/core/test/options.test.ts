@@ -32,6 +32,38 @@ test('a format that fails to write an instance is refused as it registers', () =
   expectRefused(() => registry.register({ name: 'orders', port: 8000 }), 'format', /boom/, '"failing"')
 })
 
+test.each<[string, unknown]>([
+  ['nothing', undefined],
+  ['a promise', Promise.resolve([])],
+  ['an entry that is none', [null]],
+  ['a key that is no string', [{ key: 7, value: '' }]],
+  ['an empty key', [{ key: '', value: '' }]],
+  ['a value that is no string', [{ key: '/a', value: {} }]],
+  ['a key twice', [1, 2].map(() => ({ key: '/a', value: '' }))],
+  ['too many keys', Array.from({ length: 17 }, (_, i) => ({ key: `/a/${i}`, value: '' }))],
+])('a format that writes %s is refused as it registers', (_, entries) => {
+  const format = { ...jsonFormat(), name: 'odd', encode: () => entries as never }
+  const registry = createRegistry({ format, logger: false })
+  const register = () => registry.register({ name: 'orders', port: 8000 })
+  expect(register).toThrow(/encode\(\) gives up to 16 entries.* but that of "odd" does not/)
+})
+
+test.each<[string, () => unknown, RegExp]>([
+  ['throws', failing.encode, /defaults\.id\(\) of "odd" did: Error: boom/],
+  ['gives a slash', () => 'a/b', /whose ids are .* but one of "odd" is not/],
+  ['gives nothing', () => undefined, /whose ids are .* but one of "odd" is not/],
+])('a format whose default id %s is refused as it registers, unless there is an id', (_, id, rule) => {
+  const format = { ...jsonFormat(), name: 'odd', defaults: { id: id as () => string } }
+  const registry = createRegistry({ format, logger: false })
+  expect(() => registry.register({ name: 'orders', port: 8000 })).toThrow(rule)
+})
+
+test('a format whose prefixes lack their slash for some names only is refused as those are discovered', () => {
+  const ranges = (name: string) => [{ prefix: name === 'web' ? '/services/web' : `/services/${name}/` }]
+  const registry = createRegistry({ format: { ...jsonFormat(), ranges }, logger: false })
+  expect(() => registry.discover('web')).toThrow(/that ends in "\/"/)
+})
+
 /** What a careless caller of JavaScript may pass. */
 const resolve = (options: object, env: NodeJS.ProcessEnv = {}) => resolveOptions(options, env)
 const service = (more: object = {}) => resolveService({ name: 'orders', port: 8000, ...more })
@@ -143,6 +175,10 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [
       { format: ['kratos', plainFormat({ namespace: '/microservices', singleKey: true })] },
       ...(['format', /"kratos" and "plain" share/, '["kratos", "plain"]'] as const),
+    ],
+    [
+      { format: ['json', plainFormat({ singleKey: true })] },
+      ...(['format', /"json" and "plain" share "\/services\/orders\/"/, '["json", "plain"]'] as const),
     ],
     [{ format: ['json', 'plain'] }, 'format', /"json" and "plain" share/, '["json", "plain"]'],
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
@@ -397,6 +433,11 @@ test.each<[() => unknown, string, RegExp, string]>([
   [() => skydnsFormat({ domain: 'a..b' }), 'domain', /a zone/, '"a..b"'],
   [() => skydnsFormat({ ttl: 0 }), 'ttl', /from 1 to 86400/, '0'],
   [() => skydnsFormat({ priority: 70_000 }), 'priority', /from 1 to 65535/, '70000'],
+  [() => skydnsFormat({ group: 7 as never }), 'group', /a string/, '7'],
+  [() => skydnsFormat({ text: null as never }), 'text', /a string/, 'null'],
+  [() => skydnsFormat({ mail: 'yes' as never }), 'mail', /true or false/, '"yes"'],
+  [() => skydnsFormat({ targetstrip: -1 }), 'targetstrip', /from 0 to 126/, '-1'],
+  [() => kitexFormat({ defaultWeight: 0 }), 'defaultWeight', /from 1 to/, '0'],
 ])('an option of a format that breaks its rule is refused: %s', (run, option, rule, shown) => {
   expectRefused(run, option, rule, shown)
 })

@@ -24,18 +24,23 @@ export type FormatName =
   | 'skydns'
   | 'traefik'
 
-/** Every format that goes by a name, with its defaults. */
-export const FORMATS: Readonly<Record<FormatName, InstanceFormat>> = {
-  json: jsonFormat(),
-  plain: plainFormat(),
-  kratos: kratosFormat(),
-  'go-zero': goZeroFormat(),
-  kitex: kitexFormat(),
-  'go-micro': goMicroFormat(),
-  grpc: grpcFormat(),
-  skydns: skydnsFormat(),
-  traefik: traefikFormat(),
+/** A row for each format that goes by a name. */
+export const FACTORIES: Readonly<Record<FormatName, (options?: never) => InstanceFormat>> = {
+  json: jsonFormat,
+  plain: plainFormat,
+  kratos: kratosFormat,
+  'go-zero': goZeroFormat,
+  kitex: kitexFormat,
+  'go-micro': goMicroFormat,
+  grpc: grpcFormat,
+  skydns: skydnsFormat,
+  traefik: traefikFormat,
 }
+
+/** With their defaults. */
+export const FORMATS = Object.fromEntries(
+  Object.entries(FACTORIES).map(([name, factory]) => [name, factory()]),
+) as Readonly<Record<FormatName, InstanceFormat>>
 
 export type FormatOption = FormatName | InstanceFormat | readonly (FormatName | InstanceFormat)[]
 

@@ -19,7 +19,7 @@ export function readEntry({ format, namespace }: PlacedFormat, name: string, ent
 
 /** What is not frozen is not from `decodeInstance`, so it has still to be checked. */
 function sound(instance: ServiceInstance, name: string, key: string): Decoded {
-  if (Object.isFrozen(instance)) return { instance }
+  if (Object(instance) === instance && Object.isFrozen(instance)) return { instance }
   return decodeInstance({ ...instance, name, address: authority(instance.host, instance.port) }, key)
 }
 

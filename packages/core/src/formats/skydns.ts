@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { invalidOption } from '../errors.ts'
 import type { InstanceFormat } from './format.ts'
-import { checkedOptions, separateNamespace, wholeNumber } from './format-options.ts'
+import { checkedOptions, separateNamespace, trueOrFalse, wholeNumber } from './format-options.ts'
+import { goJson } from './go-json.ts'
 import { writeOnly } from './write-only.ts'
 
 export interface SkydnsOptions {
@@ -13,6 +14,14 @@ export interface SkydnsOptions {
   ttl?: number
   /** Of the SRV records; default 10, as CoreDNS has it. */
   priority?: number
+  /** Records of one group are answered together. */
+  group?: string
+  /** For TXT records. */
+  text?: string
+  /** Also among the MX records; default false. */
+  mail?: boolean
+  /** Labels to cut from the target of an SRV record. */
+  targetstrip?: number
 }
 
 const LONGEST_LABEL = 63
@@ -24,15 +33,23 @@ const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
  * `-`: else `a.b` would be among the instances of `b`.
  */
 export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
-  const known = ['namespace', 'domain', 'ttl', 'priority'] as const
+  const known = ['namespace', 'domain', 'ttl', 'priority', 'group', 'text', 'mail', 'targetstrip'] as const
   const {
     namespace: own,
     domain = 'skydns.local',
     ttl = 10,
     priority = 10,
+    group = '',
+    text = '',
+    mail = false,
+    targetstrip = 0,
   } = checkedOptions('skydnsFormat', options, known)
   wholeNumber('ttl', ttl, 1, 86_400)
   wholeNumber('priority', priority, 1, 65_535)
+  wholeNumber('targetstrip', targetstrip, 0, 126)
+  trueOrFalse('mail', mail)
+  for (const [option, value] of Object.entries({ group, text }))
+    if (typeof value !== 'string') throw invalidOption(option, 'a string', value)
   if (typeof domain !== 'string' || !DOMAIN.test(domain))
     throw invalidOption('domain', 'a zone such as "skydns.local"', domain)
   return {
@@ -49,7 +66,14 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
         .filter(part => part !== '')
         .reverse()
         .join('/')
-      const value = JSON.stringify({ host, port, priority, weight, ttl })
+      const value = goJson({
+        ...{ host, port, priority, weight },
+        ...(text !== '' && { text }),
+        ...(mail && { mail }),
+        ttl,
+        ...(targetstrip > 0 && { targetstrip }),
+        ...(group !== '' && { group }),
+      })
       // CoreDNS puts a slash before its path where there is none.
       const key = `${namespace}/${path}`.replace(/^\/?/, '/')
       return [{ key, value }]

@@ -241,3 +241,44 @@ test('a value that a format fails at, or that is too long, hides no service from
   await writer.put('/micro/registry/good/a', JSON.stringify({ name: 'good', version: '', nodes: [node] }))
   expect(await openRegistry(t, etcd.endpoint, { format: 'go-micro' }).services()).toEqual(['good'])
 })
+
+test('what a format of one’s own gives without decodeInstance is checked, completed and frozen', async t => {
+  const writer = openWriter(t, etcd.endpoint)
+  const logger = keepLog()
+  const format = {
+    ...jsonFormat({ namespace: '/unsound' }),
+    decode: ({ value }: RawEntry) => JSON.parse(value.toString()) as Decoded,
+  }
+  const registry = openRegistry(t, etcd.endpoint, { format, logger })
+  const { discovery } = await discover(registry, 'web')
+  const instance = (more: object) => JSON.stringify({ instance: { id: 'a', host: '::1', port: 80, ...more } })
+  for (const more of [{}, { weight: 7 }]) {
+    await reached(discovery, await writer.put('/unsound/web/good', instance(more)))
+  }
+  const [found] = discovery.instances
+  expect(found).toMatchObject({
+    name: 'web',
+    weight: 7,
+    endpoints: ['http://[::1]:80'],
+    status: 'up',
+    metadata: {},
+  })
+  expect(Object.isFrozen(found)).toBe(true)
+  for (const bad of [
+    { port: 0 },
+    { id: 7 },
+    { host: { toString: null } },
+    { endpoints: 'x' },
+    { status: 'off' },
+  ]) {
+    for (const weight of [1, 2]) {
+      await reached(discovery, await writer.put('/unsound/web/bad', instance({ ...bad, weight })))
+      expect(discovery.instances).toEqual([found])
+    }
+  }
+  for (const value of ['{"instance":null}', '{"instance":7}', '{}', 'null']) {
+    await reached(discovery, await writer.put('/unsound/web/bad', value))
+  }
+  expect(discovery.instances).toEqual([found])
+  expect(logger.of('warn')).toHaveLength(1)
+})

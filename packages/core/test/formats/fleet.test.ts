@@ -18,8 +18,7 @@ const read = formats.filter(({ capabilities }) => capabilities.read)
 const written = formats.filter(({ capabilities }) => !capabilities.read)
 
 /** Of the service with this name, wherever they are. */
-const keysOf = async (name: string) =>
-  (await rows(etcd, '')).filter(({ key }) => key.includes(`/${name}/`) || key.startsWith(`${name}/`))
+const keysOf = async (name: string) => (await rows(etcd, '')).filter(({ key }) => key.includes(name))
 
 describe.each(read.map(({ name }) => name as FormatName))('a fleet that speaks %s', format => {
   const name = `orders-${format}`

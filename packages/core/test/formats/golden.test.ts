@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import type { FormatName, InstanceFormat } from '@etcd-register/core'
-import * as core from '@etcd-register/core'
+import type { FormatName } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
-import { defaultId, type Entry, FORMATS, type FormatOption, resolveFormats } from '../../src/formats/index.ts'
+import { defaultId, type Entry, FACTORIES, FORMATS, resolveFormats } from '../../src/formats/index.ts'
 import { type InstanceInput, makeInstance, parseEndpoint } from '../../src/instance.ts'
 import { resolveOptions } from '../../src/options.ts'
 import { bytes, expectSafe, instanceOf } from './instances.ts'
@@ -25,14 +24,9 @@ interface Golden {
   read: (Case & { name: string; key: string; value: string; instance?: InstanceInput; skip?: string })[]
 }
 
-/** `go-zero` to `goZeroFormat({ ... })`. */
-function formatFor(name: string, options: object): InstanceFormat {
-  const factory = `${name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())}Format`
-  return (core as unknown as Record<string, (options: object) => InstanceFormat>)[factory]!(options)
-}
-
 function place(name: string, { options, namespace }: Case) {
-  const format = options === undefined ? (name as FormatOption) : formatFor(name, options)
+  const format =
+    options === undefined ? (name as FormatName) : FACTORIES[name as FormatName](options as never)
   const [placed] = resolveFormats(
     format,
     namespace === undefined ? { default: '/services' } : { given: namespace },
@@ -46,6 +40,16 @@ test('every format has a golden file', () => {
 })
 
 const goldenOf = (name: string) => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Golden
+
+test('docs/interop.md has a row and an example for each format', () => {
+  const text = readFileSync(new URL('../../../../docs/interop.md', import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name]) => name).slice(1)
+  expect(rows).toEqual(Object.keys(FORMATS))
+  const examples = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code).join('')
+  for (const [name, factory] of Object.entries(FACTORIES)) {
+    expect(examples.includes(`'${name}'`) || examples.includes(factory.name), name).toBe(true)
+  }
+})
 
 test('docs/interop.md shows keys and values as the golden files have them', () => {
   const text = readFileSync(new URL('../../../../docs/interop.md', import.meta.url), 'utf8')
@@ -108,7 +112,7 @@ describe.each(Object.keys(FORMATS))('%s', name => {
   test('looks under prefixes that end in a slash, and in nobody else’s', () => {
     expect(format.capabilities.read).toBe(golden.read.length > 0)
     for (const range of format.ranges('web', namespace)) {
-      if ('prefix' in range) expect(range.prefix).toMatch(/web\/$/)
+      if ('prefix' in range) expect(range.prefix).toMatch(/\/$/)
       else expect(range.key).toMatch(/web$/)
     }
     if (!format.capabilities.read) expect(format.ranges('web', namespace)).toEqual([])

@@ -1,5 +1,6 @@
 import { grpcFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
+import { FACTORIES } from '../../src/formats/index.ts'
 import { leases, revision, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -7,9 +8,12 @@ import { anEtcd, aRegistry, eventsOf, orders, registered } from '../support/writ
 
 forbidUnhandled()
 
-const NAMES = ['json', 'kratos', 'go-zero', 'kitex', 'go-micro', 'skydns', 'traefik'] as const
-/** go-zero and gRPC would share their keys. */
-const ALL = [...NAMES, grpcFormat({ namespace: 'grpc' })]
+/** The first one that has a status is `json`, so that of a suspended instance one key stays. */
+const ALL = Object.entries(FACTORIES).map(([name, factory]) => {
+  // These would share the keys of others.
+  const namespace = name === 'plain' || name === 'grpc' ? { namespace: name } : {}
+  return factory(namespace as never)
+})
 
 describe.concurrent('an instance in several formats at once', () => {
   it('is written, changed, suspended and taken out as one', async test => {

@@ -1,0 +1,81 @@
+import { type InstanceFormat, jsonFormat } from '@etcd-register/core'
+import { describe, expect, it } from 'vitest'
+import { leases, rows } from '../support/etcdctl-table.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { anEtcd, aRegistry, ORDERS_KEY, orders, registered } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+type Encode = InstanceFormat['encode']
+
+/** A format of one's own whose `encode` fails when the test says so. */
+function aFormat(fails: (...args: Parameters<Encode>) => boolean): InstanceFormat {
+  const json = jsonFormat()
+  const encode: Encode = (...args) => {
+    if (fails(...args)) throw new Error('boom')
+    return json.encode(...args)
+  }
+  return { ...json, name: 'moody', encode }
+}
+
+const boom = {
+  code: 'ERR_INVALID_OPTION',
+  message: expect.stringContaining('encode() of "moody" did: Error: boom'),
+}
+
+describe.concurrent('a format of one’s own that fails to write', () => {
+  it('an instance that is leaving, keeps nothing in etcd', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: aFormat(({ status }) => status === 'leaving') })
+    const registration = await registered(registry)
+    await registration.deregister()
+    expect(registration.state).toBe('closed')
+    expect(await rows(etcd)).toEqual([])
+    expect(await leases(etcd)).toEqual([])
+  })
+
+  it('under a real lease, is told of by ready() and once in the log, and can be closed', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: aFormat((_, { leaseId }) => leaseId.length > 1) })
+    const registration = registry.register(orders())
+    await expect(registration.ready()).rejects.toMatchObject(boom)
+    expect(registry.status().registrations).toMatchObject([{ state: 'registering', lastError: boom }])
+    expect(registration.instance.id).toBe('192.0.2.1:8000')
+    await registration.update({ weight: 5 }).catch(() => {})
+    expect(registry.warnings).toHaveLength(1)
+    await registry.close()
+    expect(await leases(etcd)).toEqual([])
+  })
+
+  it.for([
+    ['its lease is revoked', (lease: string) => ['lease', 'revoke', lease]],
+    [
+      'its key is overwritten under its lease',
+      (lease: string) => ['put', ORDERS_KEY, '{}', `--lease=${lease}`],
+    ],
+    ['its key is deleted', () => ['del', ORDERS_KEY]],
+  ] as const)(
+    'for a while, in which %s, is back with it; another instance is untouched',
+    async ([, meddle], test) => {
+      const etcd = await anEtcd(test)
+      let fails = false
+      const format = aFormat(({ name }) => fails && name === 'orders')
+      const registry = aRegistry(test, etcd, { format })
+      const registration = await registered(registry)
+      const other = await registered(registry, orders({ name: 'other' }))
+      fails = true
+      await etcd.etcdctl(...meddle(registry.status().lease.id!))
+      await until(() => registration.state === 'lost')
+      await until(() => registry.warnings.length === 1)
+      await until(() => other.state === 'registered')
+      fails = false
+      await until(() => registration.state === 'registered')
+      expect(registration.instance.key).toBe(ORDERS_KEY)
+      const { lease } = registry.status()
+      expect(await rows(etcd)).toMatchObject([{ key: ORDERS_KEY, lease: lease.id }, { lease: lease.id }])
+      await registry.close()
+      expect(await rows(etcd)).toEqual([])
+    },
+  )
+})
