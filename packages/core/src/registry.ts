@@ -275,10 +275,9 @@ export class EtcdRegistry implements Registry {
   }
 }
 
+/** In one registry a format has one place. */
 function sameFormats(a: readonly PlacedFormat[], b: readonly PlacedFormat[]): boolean {
-  const same = ({ format, namespace }: PlacedFormat, i: number) =>
-    format === b[i]?.format && namespace === b[i].namespace
-  return a.length === b.length && a.every(same)
+  return a.length === b.length && a.every(({ format }, i) => format === b[i]?.format)
 }
 
 /** What to show until the address is found. */

@@ -167,6 +167,8 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ namespace: '/a//b' }, 'namespace', /empty parts/, '"/a//b"'],
     [{ namespace: '/a\n' }, 'namespace', /control characters/, '"/a\\n"'],
     [{ namespace: '/\0' }, 'namespace', /control characters/, '"/\\u0000"'],
+    [{ namespace: '/a\u001f' }, 'namespace', /control characters/, '"/a\\u001f"'],
+    [{ namespace: '/a\u007f' }, 'namespace', /control characters/, '"/a\u007f"'],
     [{ namespace: 7 }, 'namespace', /a string/, '7'],
     [{ format: 'xml' }, 'format', /one of json, plain/, '"xml"'],
     [{ format: [] }, 'format', /one of json, plain/, '[]'],
@@ -180,7 +182,18 @@ describe('an option that breaks its rule is refused with its name, the rule and 
       { format: ['json', plainFormat({ singleKey: true })] },
       ...(['format', /"json" and "plain" share "\/services\/orders\/"/, '["json", "plain"]'] as const),
     ],
+    [
+      { format: [plainFormat({ namespace: '/microservices', singleKey: true }), 'kratos'] },
+      ...(['format', /"plain" and "kratos" share/, '["plain", "kratos"]'] as const),
+    ],
     [{ format: ['json', 'plain'] }, 'format', /"json" and "plain" share/, '["json", "plain"]'],
+    [{ format: ['skydns', 'skydns'] }, 'format', /share "\/skydns\/local\//, '["skydns", "skydns"]'],
+    [{ format: { ...jsonFormat(), name: 7 } }, 'format', /a "name"/, 'object'],
+    [{ format: { ...jsonFormat(), ranges: () => undefined } }, 'format', /each a \{ key \}/, 'undefined'],
+    ...['encode', 'ranges', 'decode', 'root', 'serviceOf'].map((method): [object, string, RegExp, string] => [
+      { format: { ...jsonFormat(), [method]: undefined } },
+      ...(['format', /an InstanceFormat/, 'object'] as const),
+    ]),
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
     [{ format: { ...jsonFormat(), capabilities: null } }, 'format', /"capabilities"/, 'object'],
     [
@@ -431,8 +444,16 @@ test.each<[() => unknown, string, RegExp, string]>([
   [() => kitexFormat({ protocol: '' }), 'protocol', /a URL scheme/, '""'],
   [() => grpcFormat({ protocol: 'a b' }), 'protocol', /a URL scheme/, '"a b"'],
   [() => skydnsFormat({ domain: 'a..b' }), 'domain', /a zone/, '"a..b"'],
+  [() => skydnsFormat({ domain: 'a'.repeat(64) }), 'domain', /a zone/, `"${'a'.repeat(64)}"`],
+  [
+    () => skydnsFormat({ domain: `${'a.'.repeat(16)}a` }),
+    'domain',
+    /a zone/,
+    '"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a"',
+  ],
   [() => skydnsFormat({ ttl: 0 }), 'ttl', /from 1 to 86400/, '0'],
-  [() => skydnsFormat({ priority: 70_000 }), 'priority', /from 1 to 65535/, '70000'],
+  [() => skydnsFormat({ ttl: 1.5 }), 'ttl', /a whole number/, '1.5'],
+  [() => skydnsFormat({ priority: 65_536 }), 'priority', /from 1 to 65535/, '65536'],
   [() => skydnsFormat({ group: 7 as never }), 'group', /a string/, '7'],
   [() => skydnsFormat({ text: null as never }), 'text', /a string/, 'null'],
   [() => skydnsFormat({ mail: 'yes' as never }), 'mail', /true or false/, '"yes"'],
@@ -440,6 +461,11 @@ test.each<[() => unknown, string, RegExp, string]>([
   [() => kitexFormat({ defaultWeight: 0 }), 'defaultWeight', /from 1 to/, '0'],
 ])('an option of a format that breaks its rule is refused: %s', (run, option, rule, shown) => {
   expectRefused(run, option, rule, shown)
+})
+
+test('an option of a format may be as large as its rule says', () => {
+  const domain = `${'a'.repeat(63)}${'.a'.repeat(15)}`
+  expect(skydnsFormat({ ttl: 86_400, priority: 65_535, domain })).toMatchObject({ name: 'skydns' })
 })
 
 test('an option that is undefined counts as not given', () => {

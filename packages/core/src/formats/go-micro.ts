@@ -13,8 +13,6 @@ export interface GoMicroOptions {
   namespace?: string
 }
 
-const MOST_NODES = 32
-
 const dashed = (name: string): string => name.replaceAll('/', '-')
 
 /** Whether a name or an id of theirs stands as this in the key; what is no string does not. */
@@ -60,8 +58,8 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
       const { name } = context
       const { name: named, version, nodes } = parsed.fields
       if (!standsAs(name, named)) return { skip: '"name" is not the name of the service' }
-      if (!Array.isArray(nodes) || nodes.length > MOST_NODES || nodes.some(isNothing)) {
-        return { skip: `"nodes" is not a list of up to ${MOST_NODES} nodes` }
+      if (!Array.isArray(nodes) || nodes.some(isNothing)) {
+        return { skip: '"nodes" is not a list of nodes' }
       }
       const rest = restOf(key, context, slashed)
       const node = nodes.find(({ id }) => standsAs(rest, id)) ?? nodes[0]

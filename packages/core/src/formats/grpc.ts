@@ -76,10 +76,9 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
   }
 }
 
-/** As Go's decoder does: the case of a name does not count. */
+/** As Go's decoder does: the case of a name does not count, and the last one does. */
 function fieldOf(fields: Record<string, unknown>, name: string): unknown {
-  if (Object.hasOwn(fields, name)) return fields[name]
-  const found = Object.keys(fields).find(key => key.toLowerCase() === name.toLowerCase())
+  const found = Object.keys(fields).findLast(key => key.toLowerCase() === name.toLowerCase())
   return found === undefined ? undefined : fields[found]
 }
 

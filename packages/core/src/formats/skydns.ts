@@ -60,12 +60,7 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
     encode({ id, name, host, port, weight }, { namespace }) {
       // DNS has no weight of 0 that gets nothing.
       if (weight === 0) return []
-      const path = `${label(id)}.${serviceLabel(name)}.${domain}`
-        .toLowerCase()
-        .split('.')
-        .filter(part => part !== '')
-        .reverse()
-        .join('/')
+      const path = `${label(id)}.${serviceLabel(name)}.${domain}`.toLowerCase().split('.').reverse().join('/')
       const value = goJson({
         ...{ host, port, priority, weight },
         ...(text !== '' && { text }),

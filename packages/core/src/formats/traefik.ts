@@ -21,7 +21,7 @@ export function traefikFormat(options: TraefikOptions = {}): InstanceFormat {
   return {
     name: 'traefik',
     namespace: separateNamespace(own, 'traefik'),
-    ...writeOnly({ weight: false }),
+    ...writeOnly({ weight: false, protocol: true }),
 
     encode({ id, name, host, port, protocol }, { namespace }) {
       const number = createHash('sha256').update(id).digest().readUIntBE(0, 6)

@@ -184,11 +184,34 @@ test('each format of a service has a table of its own, which all who ask for it 
     ['10.0.0.6:8000'],
   ])
   expect(again.instances).toBe(grpc.instances)
+  const { discovery: both } = await discover(registry, 'shared', { format: ['json', 'grpc'] })
+  expect(addresses(both.instances)).toEqual(['10.0.0.5:8000', '10.0.0.6:8000'])
+  await both.close()
+  const writes = openRegistry(t, etcd.endpoint, { format: ['traefik', 'json', 'grpc'] })
+  const { discovery: first } = await discover(writes, 'shared')
+  expect(addresses(first.instances)).toEqual(['10.0.0.5:8000'])
   expect(registry.status().watches.map(({ prefix }) => prefix)).toEqual(['/services/shared/', 'shared/'])
   await grpc.close()
   await again.close()
   expect(registry.status().watches).toHaveLength(1)
   expect(() => registry.discover('shared', { format: 'xml' as never })).toThrow(/one of json, plain, kratos/)
+})
+
+test('of several formats the revision is one up to which all of them were seen', async t => {
+  const registry = openRegistry(t, etcd.endpoint)
+  const writer = openWriter(t, etcd.endpoint)
+  const { discovery } = await discover(registry, 'seen', { format: ['json', 'grpc'] })
+  const changed = new Promise<bigint>(resolve => discovery.on('change', () => resolve(discovery.revision)))
+  const revision = await writer.put('/services/seen/a', valueFor('seen', 'a'))
+  expect(await changed).toBeLessThan(BigInt(revision))
+  await discovery.close()
+  await expect.poll(async () => (await etcd.metrics()).get('etcd_debugging_mvcc_watcher_total')).toBe(0)
+})
+
+test('a format that is asked for is looked for in the namespace of the registry', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { namespace: '/here' })
+  await discover(registry, 'web', { format: 'kratos' })
+  expect(registry.status().watches).toMatchObject([{ prefix: '/here/web/' }])
 })
 
 test('the names of all services, where their keys begin with nothing', async t => {

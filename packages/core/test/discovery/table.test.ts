@@ -65,3 +65,17 @@ test('a change goes through none of the other instances until somebody reads the
   expect(after).not.toBe(before)
   expect(after).toHaveLength(ROWS)
 })
+
+test('of several ranges it is fresh and listed once all of them are', () => {
+  const formats = [jsonFormat(), jsonFormat()].map((format, i) => ({ format, namespace: `/${i}` }))
+  const table = new InstanceTable({ name: 'web', formats, clock: new MovedClock(), logger: keepLog() })
+  const seen = table.ranges.map(({ rows }) => {
+    rows.reset([])
+    rows.sync(true, 0)
+    return { listed: table.listed, stale: table.staleSince !== undefined }
+  })
+  expect(seen).toEqual([
+    { listed: false, stale: true },
+    { listed: true, stale: false },
+  ])
+})

@@ -123,18 +123,21 @@ test("a value that the user's own format fails on is a bad value", async t => {
   const logger = keepLog()
   const decode = (entry: RawEntry, context: { namespace: string; name: string }): Decoded => {
     if (entry.key.endsWith('throws')) throw new Error('no')
+    if (entry.key.endsWith('no-text')) throw Object.create(null)
     if (entry.key.endsWith('nothing')) return undefined as unknown as Decoded
+    if (entry.key.endsWith('no-reason')) return { skip: 7 as never }
     return jsonFormat().decode(entry, context)
   }
   const format = { ...jsonFormat(), name: 'own', decode }
   const registry = openRegistry(t, etcd.endpoint, { namespace: '/own', logger, format })
   const writer = openWriter(t, etcd.endpoint)
   const { discovery } = await discover(registry, 'web')
-  const ids = ['throws', 'nothing', 'good']
+  const ids = ['throws', 'no-text', 'nothing', 'no-reason', 'good']
   const put = (id: string) => ({ put: `/own/web/${id}`, value: valueFor('web', id) })
   await reached(discovery, await writer.write(ids.map(put)))
   expect(discovery.instances.map(({ id }) => id)).toEqual(['good'])
-  expect(logger.of('warn')).toHaveLength(2)
+  const reasons = logger.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields.reason)
+  expect(reasons).toEqual(Array(4).fill(expect.any(String)))
 })
 
 test('a service never sees one whose name begins like its own', async t => {
@@ -191,7 +194,7 @@ test('a key that a format ignores is no instance, and no complaint', async t => 
   const format = {
     ...inner,
     decode: (entry: RawEntry, context: { namespace: string; name: string }): Decoded =>
-      entry.key.endsWith('/more') ? { ignore: true } : inner.decode(entry, context),
+      entry.value.equals(Buffer.from('weight=5')) ? { ignore: true } : inner.decode(entry, context),
   }
   const registry = openRegistry(t, etcd.endpoint, { logger: log, format })
   const writer = openWriter(t, etcd.endpoint)
@@ -199,7 +202,15 @@ test('a key that a format ignores is no instance, and no complaint', async t => 
   await writer.put('/services/two/a/more', 'weight=5')
   const { discovery } = await discover(registry, 'two')
   t.expect(discovery.instances).toMatchObject([{ id: 'a' }])
-  t.expect(registry.status().watches[0]).toMatchObject({ instances: 1, skipped: 0 })
+  const counted = () => registry.status().watches[0]!
+  t.expect(counted()).toMatchObject({ instances: 1, skipped: 0 })
+  const put = async (value: string) => reached(discovery, await writer.put('/services/two/a/more', value))
+  await put(valueFor('two', 'b'))
+  t.expect(counted()).toMatchObject({ instances: 2 })
+  await put('weight=5')
+  t.expect(counted()).toMatchObject({ instances: 1 })
+  await reached(discovery, await writer.del('/services/two/a/more'))
+  t.expect(counted()).toMatchObject({ instances: 1, skipped: 0 })
   t.expect(log.of('warn')).toEqual([])
 })
 
@@ -233,8 +244,9 @@ test('a value that a format fails at, or that is too long, hides no service from
   await writer.put('/picky/boom/a', valueFor('boom', 'a'))
   await writer.put('/picky/long/a', valueFor('long', 'a') + ' '.repeat(65_536))
   await writer.put('/picky/nameless/a', valueFor('nameless', 'a'))
+  await writer.put('/picky/fits/a', valueFor('fits', 'a').padEnd(65_536))
   await writer.put('/picky/web/a', valueFor('web', 'a'))
-  expect(await openRegistry(t, etcd.endpoint, { format: picky }).services()).toEqual(['web'])
+  expect(await openRegistry(t, etcd.endpoint, { format: picky }).services()).toEqual(['fits', 'web'])
 
   await writer.put('/micro/registry/bad/a', '{"name":{"toString":1,"valueOf":1},"nodes":[]}')
   const node = { id: 'a', address: '10.0.0.1:80' }

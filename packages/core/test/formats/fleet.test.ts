@@ -118,6 +118,7 @@ describe.each(written.map(({ name }) => name as FormatName))('%s, which is only 
     await expect(registry.services()).rejects.toMatchObject(error)
     const both = aRegistry(test, etcd, { format: [format, 'json'] })
     await both.discover('edge').ready()
-    expect(() => both.discover('edge', { format })).toThrow(expect.objectContaining(error))
+    for (const asked of [format, ['json' as const, format]])
+      expect(() => both.discover('edge', { format: asked })).toThrow(expect.objectContaining(error))
   })
 })

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import type { FormatName } from '@etcd-register/core'
+import { isDeepStrictEqual } from 'node:util'
+import { type FormatName, grpcFormat } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
 import { defaultId, type Entry, FACTORIES, FORMATS, resolveFormats } from '../../src/formats/index.ts'
 import { type InstanceInput, makeInstance, parseEndpoint } from '../../src/instance.ts'
@@ -117,4 +118,48 @@ describe.each(Object.keys(FORMATS))('%s', name => {
     }
     if (!format.capabilities.read) expect(format.ranges('web', namespace)).toEqual([])
   })
+})
+
+const HTTP = 'http://10.0.0.5:8000'
+const base: InstanceInput = { id: 'a', name: 'orders', host: '10.0.0.5', port: 8000, protocol: 'http' }
+
+/** Each of them said, so that it has to change what is written where it is carried. */
+const SAID = {
+  status: { status: 'suspended' },
+  version: { version: 'v2' },
+  zone: { zone: 'eu' },
+  weight: { weight: 50 },
+  metadata: { metadata: { team: 'blue' } },
+  endpoints: { endpoints: [HTTP, 'udp://10.0.0.6:53'] },
+  protocol: { protocol: 'https', endpoints: [HTTP.replace('http', 'https')] },
+} satisfies Record<string, Partial<InstanceInput>>
+
+test.each([...Object.values(FORMATS), grpcFormat({ metadata: true })])(
+  '$name carries what it says, and nothing else',
+  format => {
+    const written = (more: Partial<InstanceInput>) =>
+      format.encode(makeInstance({ ...base, ...more }, ''), { namespace: '/services', leaseId: '7' })
+    const fields = Object.keys(SAID) as (keyof typeof SAID)[]
+    const said = fields.filter(field => {
+      const carried = format.capabilities[field] ?? true
+      return typeof carried === 'function' ? carried(50) : carried === true
+    })
+    expect(said).toEqual(fields.filter(field => !isDeepStrictEqual(written(SAID[field]), written({}))))
+  },
+)
+
+/** Names that a format has in its own values. */
+const NAMES = ['weight', 'zone', 'version', 'protocol', 'registry', 'server', 'transport', 'id', 'tags']
+
+test.each(
+  [...Object.values(FORMATS), grpcFormat({ metadata: true })].filter(({ capabilities }) => capabilities.read),
+)('$name keeps metadata under any name but the reserved ones', format => {
+  const context = { namespace: '/services', name: 'orders', leaseId: '7' }
+  const { metadata, reserved = [] } = format.capabilities
+  const lost = NAMES.filter(name => {
+    const instance = makeInstance({ ...base, metadata: { [name]: 'blue' } }, '')
+    const [{ key, value }] = format.encode(instance, context) as [Entry]
+    return instanceOf(format.decode({ key, value: bytes(value) }, context)).metadata[name] !== 'blue'
+  })
+  expect([...reserved].sort()).toEqual(metadata ? lost.sort() : [])
 })

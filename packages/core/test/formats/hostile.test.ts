@@ -92,7 +92,12 @@ const theirs: Record<string, Record<string, fc.Arbitrary<unknown>>> = {
       odd,
     ),
   },
-  grpc: { Op: mostly(fc.constant(0), odd), Addr: address, Metadata: odd, addr: odd },
+  grpc: {
+    Op: mostly(fc.constant(0), odd),
+    Addr: address,
+    Metadata: odd,
+    addr: mostly(fc.constant(undefined), odd),
+  },
 }
 
 /** As text, since an object of ours could not have a field twice, or `__proto__` as an own property. */

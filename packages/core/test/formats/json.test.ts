@@ -1,3 +1,4 @@
+import { decodeInstance } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
 import { bare, bytes, expectSafe, full, instanceOf, json } from './instances.ts'
 
@@ -122,6 +123,11 @@ describe('what is read', () => {
     expect(instanceOf(decode(changed({ weight: 7, metadata: { weight } }))).weight).toBe(7)
   })
 
+  test('as many as 32 endpoints', () => {
+    const endpoints = Array(32).fill('http://10.0.0.5:8000')
+    expect(instanceOf(decode(changed({ endpoints }))).endpoints).toEqual(endpoints)
+  })
+
   test('fields of a later version are left aside', () => {
     const later = { format: 2, region: { name: 'eu' }, key: '/other', __proto__x: 1, tags: ['a'] }
     expect(instanceOf(decode(changed(later)))).toEqual(instanceOf(decode(changed({}))))
@@ -145,6 +151,11 @@ describe('what is read', () => {
 })
 
 describe('what is skipped, with the reason', () => {
+  test.each(['a b', 'HTTP', '', 7, null])('of a format of one’s own, the protocol %j', protocol => {
+    const found = { name: 'orders', id: 'a', address: '10.0.0.5:8000', protocol }
+    expect(decodeInstance(found, key)).toEqual({ skip: '"protocol" is not a URL scheme' })
+  })
+
   test.each<[string | object, string]>([
     ['', 'not JSON'],
     ['{', 'not JSON'],

@@ -258,6 +258,7 @@ describe.concurrent('what a format cannot carry', () => {
     const etcd = await anEtcd(test)
     const quiet = aRegistry(test, etcd, { format: ['json', 'grpc', 'skydns'] })
     await registered(quiet)
+    await registered(quiet, orders({ name: 'idle', weight: 0 }))
     const told = aRegistry(test, etcd, { format: grpcFormat({ metadata: true, namespace: 'told' }) })
     await registered(told, orders({ zone: 'eu', weight: 5, version: '1', metadata: { a: 'b' } }))
     expect([...quiet.warnings, ...told.warnings]).toEqual([])
