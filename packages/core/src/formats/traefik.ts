@@ -10,7 +10,10 @@ export interface TraefikOptions {
 }
 
 /** What Traefik calls them. */
-const SCHEMES: Readonly<Record<string, string>> = { grpc: 'h2c', grpcs: 'https' }
+const SCHEMES: ReadonlyMap<string, string> = new Map([
+  ['grpc', 'h2c'],
+  ['grpcs', 'https'],
+])
 
 /**
  * Traefik: the URL of a server under `traefik/http/services/<name>/loadbalancer/servers/<n>/url`. Write only; the router
@@ -26,7 +29,7 @@ export function traefikFormat(options: TraefikOptions = {}): InstanceFormat {
     encode({ id, name, host, port, protocol }, { namespace }) {
       const number = createHash('sha256').update(id).digest().readUIntBE(0, 6)
       const key = `${namespace}/http/services/${name}/loadbalancer/servers/${number}/url`
-      return [{ key, value: `${SCHEMES[protocol] ?? protocol}://${authority(host, port)}` }]
+      return [{ key, value: `${SCHEMES.get(protocol) ?? protocol}://${authority(host, port)}` }]
     },
   }
 }
