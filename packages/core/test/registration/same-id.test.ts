@@ -193,19 +193,19 @@ describe.concurrent('two registrations with one id in one registry', () => {
 
 it('with several formats, one that is in conflict over one key is out under all of them', async test => {
   const etcd = await anEtcd(test)
-  const format: RegistryOptions['format'] = ['json', plainFormat({ singleKey: true })]
+  const format: RegistryOptions['format'] = ['json', plainFormat({ singleKey: true, namespace: '/plain' })]
   const olderRegistry = aRegistry(test, etcd, { format })
   const older = await registered(olderRegistry)
   const events = eventsOf(older)
   const newer = await registered(aRegistry(test, etcd, { format }), orders({ port: 8001 }))
-  await until(async () => (await rows(etcd)).length === 2)
-  const found = await rows(etcd)
-  expect(found).toMatchObject([{ key: '/services/orders' }, { key: newer.instance.key }])
+  await until(async () => (await rows(etcd, '')).length === 2)
+  const found = await rows(etcd, '')
+  expect(found).toMatchObject([{ key: '/plain/orders' }, { key: newer.instance.key }])
   expect(older.state).toBe('conflict')
 
   await newer.deregister()
   await until(() => older.state === 'registered')
-  expect((await rows(etcd)).map(({ key }) => key)).toEqual(['/services/orders', older.instance.key])
+  expect((await rows(etcd, '')).map(({ key }) => key)).toEqual(['/plain/orders', older.instance.key])
   expect(events).toEqual(['conflict', 'registered'])
   expect(olderRegistry.warnings).toHaveLength(1)
 })
