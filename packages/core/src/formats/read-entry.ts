@@ -3,7 +3,7 @@ import { isName } from '../instance.ts'
 import type { ServiceInstance } from '../types.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type Decoded, MAX_VALUE_BYTES, type RawEntry } from './format.ts'
-import type { PlacedFormat } from './index.ts'
+import type { PlacedFormat } from './placed-format.ts'
 
 /** What a format makes of what was found, bounded; never throws, whatever the format does. */
 export function readEntry({ format, namespace }: PlacedFormat, name: string, entry: RawEntry): Decoded {

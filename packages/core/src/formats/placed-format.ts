@@ -1,0 +1,79 @@
+import { invalidOption } from '../errors.ts'
+import { ID_RULE, type InstanceFields, isId } from '../instance.ts'
+import type { Entry, InstanceFormat, KeyRange } from './format.ts'
+
+/** A format, and where its keys begin. */
+export interface PlacedFormat {
+  readonly format: InstanceFormat
+  readonly namespace: string
+}
+
+/** etcd takes 128 operations in one transaction. */
+const MOST_ENTRIES = 16
+
+/** Where a service is found. Throws `ERR_INVALID_OPTION`: a prefix without its slash would bring those of `orders2` to `orders`. */
+export function rangesOf({ format, namespace }: PlacedFormat, name: string): readonly KeyRange[] {
+  const ranges: unknown = guarded(format, 'ranges', () => format.ranges(name, namespace))
+  const good = (range: Partial<{ prefix: unknown; key: unknown }> | null) =>
+    typeof range?.key === 'string' || (typeof range?.prefix === 'string' && range.prefix.endsWith('/'))
+  if (Array.isArray(ranges) && ranges.every(good)) return ranges
+  const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
+  throw invalidOption('format', rule, JSON.stringify(ranges))
+}
+
+/** Throws `ERR_INVALID_OPTION`. */
+export function checkRoot({ format, namespace }: PlacedFormat): void {
+  const root: unknown = guarded(format, 'root', () => format.root(namespace))
+  if (typeof root === 'string' && /^$|\/$/.test(root)) return
+  throw invalidOption(
+    'format',
+    `one whose root ends in "/" or is empty, but that of "${format.name}" is not`,
+    root,
+  )
+}
+
+/** The id of an instance that was given none. Throws `ERR_INVALID_OPTION` if the format gives no good one. */
+export function defaultId(
+  formats: readonly PlacedFormat[],
+  service: { name: string; address: string },
+): string {
+  const { format } = formats[0]!
+  const { defaults = {} } = format
+  if (defaults.id === undefined) return service.address
+  const id = guarded(format, 'defaults.id', () => defaults.id!(service))
+  if (isId(id)) return id
+  throw invalidOption('format', `one whose ids are ${ID_RULE}, but one of "${format.name}" is not`, id)
+}
+
+/** What a format writes of an instance. Throws `ERR_INVALID_OPTION` if it cannot. */
+export function writeEntries(
+  { format, namespace }: PlacedFormat,
+  fields: InstanceFields,
+  leaseId: string,
+): readonly Entry[] {
+  const entries: unknown = guarded(format, 'encode', () => format.encode(fields, { namespace, leaseId }))
+  if (isEntries(entries)) return entries
+  const rule = `one whose encode() gives up to ${MOST_ENTRIES} entries, each with a "key" of its own and a "value", but that of "${format.name}" does not`
+  throw invalidOption('format', rule, entries)
+}
+
+function isEntries(entries: unknown): entries is readonly Entry[] {
+  if (!Array.isArray(entries) || entries.length > MOST_ENTRIES) return false
+  const isText = ({ key, value }: Partial<Entry>) => typeof key === 'string' && typeof value === 'string'
+  if (!entries.every(entry => typeof entry === 'object' && entry !== null && isText(entry))) return false
+  const keys = new Set((entries as Entry[]).map(({ key }) => key))
+  return keys.size === entries.length && !keys.has('')
+}
+
+function guarded<T>({ name }: InstanceFormat, method: string, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    throw invalidOption(
+      'format',
+      `one that does not throw, but ${method}() of "${name}" did: ${String(error)}`,
+      name,
+      error,
+    )
+  }
+}
