@@ -1,7 +1,7 @@
 import type { Server } from 'node:net'
 import { invalidOption } from './errors.ts'
 import { onListening } from './listening.ts'
-import { checkNames, REGISTRY_OPTIONS } from './options.ts'
+import { checkNames, optionsNamed, REGISTRY_OPTIONS, registryOptionsOf } from './options.ts'
 import { createRegistry, type EtcdRegistry } from './registry.ts'
 import {
   attachServer,
@@ -58,18 +58,9 @@ const OVERDUE = 10_000
 /** For writers of adapters. Throws `ERR_INVALID_OPTION`. */
 export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHost {
   checkNames('options', options, ADAPTER_OPTIONS)
-  const { hosts, auth, tls, namespace, ttl, format, requestTimeout, logger, ...others } = options
-  const registryOptions = {
-    hosts,
-    auth,
-    tls,
-    namespace,
-    ttl,
-    format,
-    requestTimeout,
-    logger,
-  } as RegistryOptions
-  const { registry: given, enabled = true, server: own, ...serverOptions } = others
+  const registryOptions = registryOptionsOf(options)
+  const { registry: given, enabled = true, server: own } = options
+  const serverOptions = optionsNamed(SERVER_OPTIONS, options) as ServerOptions
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
   let latest: ServerRegistration | undefined
@@ -82,7 +73,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   let ended = false
 
   const warn = (message: string) =>
-    (registry as Partial<EtcdRegistry>).logger?.warn({ service: others.name }, message)
+    (registry as Partial<EtcdRegistry>).logger?.warn({ service: options.name }, message)
 
   const attach = (server: Server): ServerRegistration => {
     const present = attached.get(server)

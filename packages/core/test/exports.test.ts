@@ -40,6 +40,7 @@ test('the values that the package exports', () => {
       "kitexFormat",
       "kratosFormat",
       "plainFormat",
+      "registryOptionsOf",
       "skydnsFormat",
       "traefikFormat",
     ]

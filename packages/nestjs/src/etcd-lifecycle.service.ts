@@ -5,7 +5,7 @@ import {
   type Discovery,
   type Registration,
   type Registry,
-  type RegistryOptions,
+  registryOptionsOf,
   type ServerState,
   type ServiceHost,
 } from '@etcd-register/core'
@@ -43,18 +43,8 @@ export class EtcdLifecycle
     this.#adapter = adapter
     // One registry from the first provider to the last hook, also if the server closes and listens again in between.
     const { isGlobal: _, ...others } = options
-    const { hosts, auth, tls, namespace, ttl, format, requestTimeout, logger = nestLogger } = options
-    const registryOptions = {
-      hosts,
-      auth,
-      tls,
-      namespace,
-      ttl,
-      format,
-      requestTimeout,
-      logger,
-    } as RegistryOptions
-    this.registry = options.registry ?? createRegistry(registryOptions)
+    const { logger = nestLogger } = options
+    this.registry = options.registry ?? createRegistry({ ...registryOptionsOf(options), logger })
     this.#host = createServiceHost({ ...others, registry: this.registry })
     if (options.registry === undefined) holdProcess(this.registry, false)
     destroyFirst(modules, EtcdLifecycle)
