@@ -5,6 +5,9 @@ import { endpointAt, makeInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
 
+/** etcd takes 128 operations in one transaction: two to compare each key, and a new lease may move them all. */
+const MOST_KEYS = 32
+
 /** What an instance wants to stand in etcd of itself. */
 export class Advertisement {
   readonly #service: ResolvedService
@@ -79,6 +82,9 @@ export class Advertisement {
       .filter(({ format: { capabilities } }) => status === 'up' || capabilities.status)
       .filter(({ format: { capabilities } }) => weight > 0 || capabilities.weight)
       .flatMap(format => writeEntries(format, fields, leaseId))
+    if (entries.length > MOST_KEYS) {
+      throw invalidOption('format', `one or more that write up to ${MOST_KEYS} keys together`, entries.length)
+    }
     for (const { key, value } of entries) {
       const bytes = Buffer.byteLength(value)
       if (bytes <= MAX_VALUE_BYTES) continue

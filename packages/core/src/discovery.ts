@@ -1,6 +1,7 @@
 import { type Balancer, type PickContext, resolveBalancer } from './balancers/index.ts'
 import { Emitter } from './emitter.ts'
 import { EtcdRegisterError, invalidOption } from './errors.ts'
+import { isCallable } from './instance.ts'
 import type { InstanceTable } from './instance-table.ts'
 import type { TableChange } from './table-change.ts'
 import type { Change, DiscoverOptions, Discovery, DiscoveryEvents, Logger, ServiceInstance } from './types.ts'
@@ -13,8 +14,6 @@ export interface DiscoverySource {
   readonly revision: number
   release(): void
 }
-
-const isUp = ({ status, weight }: ServiceInstance) => status === 'up' && weight > 0
 
 /** One user's view of a table: its filter, its balancer, its events. */
 export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discovery {
@@ -123,7 +122,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
   }
 
   #callable(instances: readonly ServiceInstance[]): readonly ServiceInstance[] {
-    const up = instances.filter(isUp)
+    const up = instances.filter(isCallable)
     const near = this.#zone === undefined ? [] : up.filter(({ zone }) => zone === this.#zone)
     return Object.freeze(near.length > 0 ? near : up)
   }

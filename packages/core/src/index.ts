@@ -21,8 +21,12 @@ export { type PlainOptions, plainFormat } from './formats/plain.ts'
 export { type SkydnsOptions, skydnsFormat } from './formats/skydns.ts'
 export { type TraefikOptions, traefikFormat } from './formats/traefik.ts'
 export type { InstanceFields } from './instance.ts'
-export { registryOptionsOf } from './options.ts'
 export { createRegistry } from './registry.ts'
 export { attachServer, type ServerOptions, type ServerRegistration, type ServerState } from './server.ts'
-export { createServiceHost, type EtcdRegisterOptions, type ServiceHost } from './service-host.ts'
+export {
+  createServiceHost,
+  type EtcdRegisterOptions,
+  registryOptionsOf,
+  type ServiceHost,
+} from './service-host.ts'
 export type * from './types.ts'

@@ -130,3 +130,6 @@ function sameMetadata(a: ServiceInstance['metadata'], b: ServiceInstance['metada
   const keys = Object.keys(a)
   return keys.length === Object.keys(b).length && keys.every(key => a[key] === b[key])
 }
+
+/** Whether it may get traffic. */
+export const isCallable = ({ status, weight }: ServiceInstance): boolean => status === 'up' && weight > 0

@@ -1,4 +1,4 @@
-import type { Capabilities, PlacedFormat } from './formats/index.ts'
+import { type Capabilities, guarded, type InstanceFormat, type PlacedFormat } from './formats/index.ts'
 import type { Logger, ServiceInstance } from './types.ts'
 
 /** What an instance says of itself that a format may not be able to carry. Of a weight of 0 the missing key speaks. */
@@ -10,10 +10,12 @@ const SAID = {
   endpoints: ({ endpoints }: ServiceInstance) => endpoints.length > 1,
 }
 
-function fieldsLost(capabilities: Capabilities, instance: ServiceInstance): string[] {
+function fieldsLost(format: InstanceFormat, instance: ServiceInstance): string[] {
+  const { capabilities } = format
   const fields: string[] = (Object.keys(SAID) as (keyof typeof SAID)[]).filter(
-    field => SAID[field](instance) && !carries(capabilities[field], instance),
+    field => SAID[field](instance) && !capabilities[field],
   )
+  if (isRounded(format, instance)) fields.push('the exact weight')
   const { protocol, endpoints } = instance
   const { protocol: carried = true } = capabilities
   // Nobody has said `http`, where it is the default; and of several endpoints one is of what is taken for granted.
@@ -21,8 +23,10 @@ function fieldsLost(capabilities: Capabilities, instance: ServiceInstance): stri
   return said && carried !== true ? [...fields, 'protocol'] : fields
 }
 
-function carries(capability: Capabilities['weight'], { weight }: ServiceInstance): boolean {
-  return typeof capability === 'function' ? capability(weight) : capability
+function isRounded(format: InstanceFormat, { weight }: ServiceInstance): boolean {
+  const { weight: carries } = format.capabilities
+  if (typeof carries !== 'function' || weight === 0) return false
+  return !guarded(format, 'capabilities.weight', () => carries(weight))
 }
 
 /** Of the metadata, what the format overwrites with something else. */
@@ -48,10 +52,9 @@ export class Losses {
   check(instance: ServiceInstance): void {
     const lines: string[] = []
     for (const { format } of this.#formats) {
-      const lost = [
-        ...fieldsLost(format.capabilities, instance),
-        ...namesLost(format.capabilities, instance),
-      ].filter(field => !this.#told.has(`${format.name} ${field}`))
+      const lost = [...fieldsLost(format, instance), ...namesLost(format.capabilities, instance)].filter(
+        field => !this.#told.has(`${format.name} ${field}`),
+      )
       for (const field of lost) this.#told.add(`${format.name} ${field}`)
       if (lost.length > 0) lines.push(`format "${format.name}" cannot carry ${lost.join(', ')}`)
     }

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import { isCallable } from './instance.ts'
 import { TableChange } from './table-change.ts'
 import type { ServiceInstance } from './types.ts'
 
@@ -68,8 +69,6 @@ export class MergedInstances {
     )
   }
 }
-
-const isCallable = ({ status, weight }: ServiceInstance): boolean => status === 'up' && weight > 0
 
 /** The same for each way to write it. */
 function addressOf({ host, port }: ServiceInstance): string {

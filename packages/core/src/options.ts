@@ -50,11 +50,6 @@ export const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
   'logger',
 ]
 
-/** For writers of adapters: of all their options, those of the registry. */
-export function registryOptionsOf(options: RegistryOptions): RegistryOptions {
-  return optionsNamed(REGISTRY_OPTIONS, options)
-}
-
 export function optionsNamed<Options extends object>(names: readonly string[], options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([name]) => names.includes(name))) as Options
 }

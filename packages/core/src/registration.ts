@@ -161,6 +161,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** Resolves when etcd has what is wanted now. */
   #published(): Promise<void> {
     this.#wanted += 1
+    // Of what was wanted before; whether this can be had is still to be seen.
+    this.#lastError = undefined
     const version = this.#wanted
     this.#lookAgain()
     return this.#waiters.until(() => {

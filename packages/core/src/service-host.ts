@@ -1,7 +1,7 @@
 import type { Server } from 'node:net'
 import { invalidOption } from './errors.ts'
 import { onListening } from './listening.ts'
-import { checkNames, optionsNamed, REGISTRY_OPTIONS, registryOptionsOf } from './options.ts'
+import { checkNames, optionsNamed, REGISTRY_OPTIONS } from './options.ts'
 import { createRegistry, type EtcdRegistry } from './registry.ts'
 import {
   attachServer,
@@ -54,6 +54,11 @@ const ADAPTER_OPTIONS = [
 
 /** Other servers may listen before the app does, such as one for metrics; after this time, in ms, it is overdue. */
 const OVERDUE = 10_000
+
+/** For writers of adapters: of all their options, those of the registry. */
+export function registryOptionsOf(options: RegistryOptions): RegistryOptions {
+  return optionsNamed(REGISTRY_OPTIONS, options)
+}
 
 /** For writers of adapters. Throws `ERR_INVALID_OPTION`. */
 export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHost {

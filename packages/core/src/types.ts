@@ -125,7 +125,10 @@ export interface DiscoverOptions {
   filter?: (instance: ServiceInstance) => boolean
   /** `pick()` prefers instances of this zone while one of them is up. */
   zone?: string
-  /** What to read, default the first of the registry's. Of several, each address is one instance, as the first has it. */
+  /**
+   * What to read, default the first of the registry's; a name is that of one of the registry's, if there is one. Of
+   * several, each address is one instance.
+   */
   format?: FormatName | InstanceFormat | (FormatName | InstanceFormat)[]
 }
 
@@ -159,7 +162,7 @@ export interface Discovery
 export interface Registry extends AsyncDisposable {
   /** Returns at once and works in the background. Throws `ERR_INVALID_OPTION` or `ERR_CLOSED`. */
   register(service: ServiceOptions): Registration
-  /** Shares one watch per name. Throws `ERR_INVALID_OPTION` or `ERR_CLOSED`. */
+  /** Shares one watch per name and format. Throws `ERR_INVALID_OPTION` or `ERR_CLOSED`. */
   discover(name: string, options?: DiscoverOptions): Discovery
   /** Names that have a live instance now, sorted. Rejects with an `ERR_ETCD_*` code or `ERR_INVALID_OPTION`. */
   services(options?: Pick<DiscoverOptions, 'format'>): Promise<string[]>

@@ -100,6 +100,7 @@ describe('what gRPC and etcd say becomes one of our codes', () => {
         `user "orders", who needs a role with ${permission} permission on the prefix`,
       )
     }
+    expect(etcdError(new Error(denied), { ...context, keys: ['\0'] }).message).toMatch(/for all keys; grant/)
     const keys = Array.from({ length: 10 }, (_, i) => `/k/${i}`)
     expect(etcdError(new Error(denied), { ...context, keys: keys.slice(0, 2) }).message).toMatch(
       /permission for "\/k\/0", "\/k\/1"; grant it on their prefixes\.$/,

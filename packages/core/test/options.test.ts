@@ -40,12 +40,65 @@ test.each<[string, unknown]>([
   ['an empty key', [{ key: '', value: '' }]],
   ['a value that is no string', [{ key: '/a', value: {} }]],
   ['a key twice', [1, 2].map(() => ({ key: '/a', value: '' }))],
-  ['too many keys', Array.from({ length: 17 }, (_, i) => ({ key: `/a/${i}`, value: '' }))],
 ])('a format that writes %s is refused as it registers', (_, entries) => {
   const format = { ...jsonFormat(), name: 'odd', encode: () => entries as never }
   const registry = createRegistry({ format, logger: false })
   const register = () => registry.register({ name: 'orders', port: 8000 })
-  expect(register).toThrow(/encode\(\) gives up to 16 entries.* but that of "odd" does not/)
+  expect(register).toThrow(/encode\(\) gives entries.* but that of "odd" does not/)
+})
+
+test('formats that write more keys than fit into one transaction of etcd are refused as they register', () => {
+  const many = (namespace: string, count: number) => ({
+    ...jsonFormat({ namespace }),
+    encode: () => Array.from({ length: count }, (_, i) => ({ key: `${namespace}/orders/${i}`, value: '' })),
+  })
+  const registry = (...counts: number[]) =>
+    createRegistry({
+      format: counts.map((count, i) => many(`/${i}`, count)),
+      hosts: '127.0.0.1:1',
+      logger: false,
+    })
+  expect(() => registry(16, 17).register({ name: 'orders', port: 8000 })).toThrow(
+    /write up to 32 keys together; got 33/,
+  )
+  registry(16, 16).register({ name: 'orders', port: 8000 }).deregister({ timeout: 0 })
+})
+
+const odd = (parts: object): object => ({ ...jsonFormat(), name: 'odd', ...parts })
+const capable = (parts: object): object => odd({ capabilities: { ...jsonFormat().capabilities, ...parts } })
+
+test.each<[object, string, RegExp]>([
+  [odd({ capabilities: [] }), 'capabilities', /an object of read, status/],
+  [capable({ read: undefined }), 'capabilities.read', /true or false/],
+  [capable({ zone: 'yes' }), 'capabilities.zone', /true or false/],
+  [capable({ status: () => true }), 'capabilities.status', /true or false/],
+  [capable({ weight: 10 }), 'capabilities.weight', /true or false/],
+  [capable({ protocol: 7 }), 'capabilities.protocol', /true, false or one/],
+  [capable({ reserved: 'weight' }), 'capabilities.reserved', /a list of names/],
+  [odd({ namespace: '/prod' }), 'namespace', /\{ fixed \} or \{ default \}/],
+  [odd({ namespace: {} }), 'namespace', /\{ fixed \} or \{ default \}/],
+  [odd({ namespace: { fixed: 5 } }), 'namespace', /\{ fixed \} or \{ default \}/],
+  [odd({ namespace: { default: '/prod/' } }), 'namespace', /without a slash at its end/],
+  [odd({ defaults: null }), 'defaults', /an object/],
+  [odd({ defaults: { ttl: '30' } }), 'defaults.ttl', /seconds from 2 on/],
+  [odd({ defaults: { ttl: 1 } }), 'defaults.ttl', /seconds from 2 on/],
+  [odd({ defaults: { id: 'a' } }), 'defaults.id', /a function/],
+  [odd({ ranges: () => [] }), 'ranges', /at least one where it can be read/],
+])('a format of one’s own whose parts are none is refused: %o', (format, part, rule) => {
+  const error = errorOf(() => createRegistry({ format: format as never }))
+  expect(error).toMatchObject({ code: 'ERR_INVALID_OPTION', message: expect.stringMatching(rule) })
+  expect(error.message).toContain(`Option "format" must be one whose ${part}`)
+})
+
+test('a format that throws what has no text, or at a weight, is refused as it registers', () => {
+  const registry = (format: object) => createRegistry({ format: format as never, logger: false })
+  const speechless = () => {
+    throw Object.create(null)
+  }
+  const register = (format: object) => () =>
+    registry(format).register({ name: 'orders', port: 8000, weight: 5 })
+  expect(register(odd({ encode: speechless }))).toThrow(/encode\(\) of "odd" did: object/)
+  expect(register(capable({ weight: speechless }))).toThrow(/capabilities\.weight\(\) of "odd" did: object/)
 })
 
 test.each<[string, () => unknown, RegExp]>([
@@ -195,7 +248,12 @@ describe('an option that breaks its rule is refused with its name, the rule and 
       ...(['format', /an InstanceFormat/, 'object'] as const),
     ]),
     [{ format: { name: 'half', encode() {} } }, 'format', /an InstanceFormat/, 'object'],
-    [{ format: { ...jsonFormat(), capabilities: null } }, 'format', /"capabilities"/, 'object'],
+    [
+      { format: { ...jsonFormat(), capabilities: null } },
+      'format',
+      /whose capabilities is an object of read/,
+      'null',
+    ],
     [
       { format: { ...jsonFormat(), ranges: () => [{ prefix: '/services/orders' }] } },
       ...(['format', /that ends in "\/"/, '"[{\\"prefix\\":\\"/services/orders\\"}]"'] as const),
@@ -208,7 +266,6 @@ describe('an option that breaks its rule is refused with its name, the rule and 
       { format: { ...jsonFormat(), root: failing.encode } },
       ...(['format', /root\(\) of "json" did/, '"json"'] as const),
     ],
-    [{ format: { ...jsonFormat(), defaults: { ttl: 1 } } }, 'ttl', /from 2 to 86400/, '1'],
     [{ format: ['json', failing] }, 'format', /encode\(\) of "failing" did: Error: boom/, '"failing"'],
     [{ format: 'toString' }, 'format', /one of json, plain/, '"toString"'],
     [{ logger: { debug() {}, info() {}, error() {} } }, 'logger', /debug, info, warn and error/, 'object'],

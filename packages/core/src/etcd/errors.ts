@@ -135,11 +135,14 @@ function advice(code: ErrorCode, { what, username, keys = [] }: ErrorContext, de
   }
 }
 
+/** Where a read of everything begins. */
+const FIRST_KEY = '\0'
+
 /** Keys in an error; more than these say no more. */
 const MOST_KEYS = 9
 
 function shown(keys: readonly string[]): string {
   if (keys.length === 0) return 'on the prefix of the namespace'
-  const names = keys.slice(0, MOST_KEYS).map(key => JSON.stringify(key))
+  const names = keys.slice(0, MOST_KEYS).map(key => (key === FIRST_KEY ? 'all keys' : JSON.stringify(key)))
   return `for ${names.join(', ')}${keys.length > MOST_KEYS ? ' and others' : ''}; grant it on their prefixes`
 }

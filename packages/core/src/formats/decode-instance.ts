@@ -65,7 +65,7 @@ function endpointsOf(endpoints: unknown): (Endpoint & { endpoints: string[] }) |
     return `"endpoints" is not a list of up to ${MOST_ENDPOINTS} URLs`
   }
   // One that we cannot read, such as `kafka://`, takes nothing from the others.
-  const good = endpoints.filter(isCallable)
+  const good = endpoints.filter(isReachable)
   if (good.length === 0 || !endpoints.every(endpoint => typeof endpoint === 'string')) {
     return '"endpoints" is not a list of URLs such as http://10.0.0.5:8000'
   }
@@ -73,7 +73,7 @@ function endpointsOf(endpoints: unknown): (Endpoint & { endpoints: string[] }) |
 }
 
 /** At a wildcard, whoever calls would find himself. */
-function isCallable(endpoint: unknown): boolean {
+function isReachable(endpoint: unknown): boolean {
   const parsed = typeof endpoint === 'string' ? parseEndpoint(endpoint) : undefined
   return parsed !== undefined && !isWildcard(parsed.host)
 }

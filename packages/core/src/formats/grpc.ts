@@ -76,9 +76,10 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
   }
 }
 
-/** As Go's decoder does: the case of a name does not count, and the last one does. */
+/** As Go's decoder does: the case of a name does not count, the last one does, and `null` says nothing. */
 function fieldOf(fields: Record<string, unknown>, name: string): unknown {
-  const found = Object.keys(fields).findLast(key => key.toLowerCase() === name.toLowerCase())
+  const isIt = (key: string) => key.toLowerCase() === name.toLowerCase() && fields[key] !== null
+  const found = Object.keys(fields).findLast(isIt)
   return found === undefined ? undefined : fields[found]
 }
 

@@ -1,4 +1,5 @@
 import { invalidOption } from '../errors.ts'
+import { checkFormat } from './check-format.ts'
 import type { InstanceFormat } from './format.ts'
 import { goMicroFormat } from './go-micro.ts'
 import { goZeroFormat } from './go-zero.ts'
@@ -69,20 +70,9 @@ function placeOf({ namespace: own }: InstanceFormat, registry: RegistryNamespace
 }
 
 const RULE = `one of ${Object.keys(FORMATS).join(', ')}, an InstanceFormat, or a list of these`
-const METHODS = ['encode', 'ranges', 'decode', 'root', 'serviceOf'] as const
 
 function resolveFormat(format: unknown): InstanceFormat {
   if (typeof format === 'string' && Object.hasOwn(FORMATS, format)) return FORMATS[format as FormatName]
-  const given = format as Partial<InstanceFormat> | null
-  if (typeof given !== 'object' || METHODS.some(method => typeof given?.[method] !== 'function')) {
-    throw invalidOption('format', RULE, format)
-  }
-  if (
-    typeof given?.name !== 'string' ||
-    typeof given.capabilities !== 'object' ||
-    given.capabilities === null
-  ) {
-    throw invalidOption('format', 'an object with a "name" and "capabilities"', format)
-  }
-  return given as InstanceFormat
+  if (typeof format !== 'object' || format === null) throw invalidOption('format', RULE, format)
+  return checkFormat(format)
 }

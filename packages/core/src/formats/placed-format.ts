@@ -8,16 +8,14 @@ export interface PlacedFormat {
   readonly namespace: string
 }
 
-/** etcd takes 128 operations in one transaction. */
-const MOST_ENTRIES = 16
-
 /** Where a service is found. Throws `ERR_INVALID_OPTION`: a prefix without its slash would bring those of `orders2` to `orders`. */
 export function rangesOf({ format, namespace }: PlacedFormat, name: string): readonly KeyRange[] {
   const ranges: unknown = guarded(format, 'ranges', () => format.ranges(name, namespace))
   const good = (range: Partial<{ prefix: unknown; key: unknown }> | null) =>
     typeof range?.key === 'string' || (typeof range?.prefix === 'string' && range.prefix.endsWith('/'))
-  if (Array.isArray(ranges) && ranges.every(good)) return ranges
-  const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", but those of "${format.name}" are not`
+  const enough = Array.isArray(ranges) && (ranges.length > 0 || !format.capabilities.read)
+  if (enough && ranges.every(good)) return ranges
+  const rule = `one whose ranges are each a { key } or a { prefix } that ends in "/", at least one where it can be read, but those of "${format.name}" are not`
   throw invalidOption('format', rule, JSON.stringify(ranges))
 }
 
@@ -53,27 +51,37 @@ export function writeEntries(
 ): readonly Entry[] {
   const entries: unknown = guarded(format, 'encode', () => format.encode(fields, { namespace, leaseId }))
   if (isEntries(entries)) return entries
-  const rule = `one whose encode() gives up to ${MOST_ENTRIES} entries, each with a "key" of its own and a "value", but that of "${format.name}" does not`
+  const rule = `one whose encode() gives entries, each with a "key" of its own and a "value", but that of "${format.name}" does not`
   throw invalidOption('format', rule, entries)
 }
 
 function isEntries(entries: unknown): entries is readonly Entry[] {
-  if (!Array.isArray(entries) || entries.length > MOST_ENTRIES) return false
+  if (!Array.isArray(entries)) return false
   const isText = ({ key, value }: Partial<Entry>) => typeof key === 'string' && typeof value === 'string'
   if (!entries.every(entry => typeof entry === 'object' && entry !== null && isText(entry))) return false
   const keys = new Set((entries as Entry[]).map(({ key }) => key))
   return keys.size === entries.length && !keys.has('')
 }
 
-function guarded<T>({ name }: InstanceFormat, method: string, run: () => T): T {
+/** What a format gives. Throws `ERR_INVALID_OPTION` if it throws. */
+export function guarded<T>({ name }: InstanceFormat, method: string, run: () => T): T {
   try {
     return run()
   } catch (error) {
     throw invalidOption(
       'format',
-      `one that does not throw, but ${method}() of "${name}" did: ${String(error)}`,
+      `one that does not throw, but ${method}() of "${name}" did: ${textOf(error)}`,
       name,
       error,
     )
+  }
+}
+
+/** Also what is thrown may be anything. */
+export function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return typeof thrown
   }
 }

@@ -1,9 +1,9 @@
 import { authority } from '../address.ts'
-import { isName } from '../instance.ts'
+import { isName, isPort } from '../instance.ts'
 import type { ServiceInstance } from '../types.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type Decoded, MAX_VALUE_BYTES, type RawEntry } from './format.ts'
-import type { PlacedFormat } from './placed-format.ts'
+import { type PlacedFormat, textOf } from './placed-format.ts'
 
 /** What a format makes of what was found, bounded; never throws, whatever the format does. */
 export function readEntry({ format, namespace }: PlacedFormat, name: string, entry: RawEntry): Decoded {
@@ -11,16 +11,21 @@ export function readEntry({ format, namespace }: PlacedFormat, name: string, ent
   try {
     const decoded = format.decode({ key: entry.key, value: entry.value }, { namespace, name })
     if ('instance' in decoded) return sound(decoded.instance, name, entry.key)
-    return 'ignore' in decoded ? decoded : { skip: String(decoded.skip) }
+    if ('ignore' in decoded) return decoded
+    const nothing = `decode() of "${format.name}" gave neither an instance nor a reason`
+    return { skip: typeof decoded.skip === 'string' ? decoded.skip : nothing }
   } catch (error) {
     return { skip: `format "${format.name}" threw: ${textOf(error)}` }
   }
 }
 
-/** What is not frozen is not from `decodeInstance`, so it has still to be checked. */
+/** What is not as `decodeInstance` makes it has still to be checked. */
 function sound(instance: ServiceInstance, name: string, key: string): Decoded {
-  if (Object(instance) === instance && Object.isFrozen(instance)) return { instance }
-  return decodeInstance({ ...instance, name, address: authority(instance.host, instance.port) }, key)
+  const { metadata, endpoints, host, port } = instance
+  const bare = typeof metadata === 'object' && metadata !== null && Object.getPrototypeOf(metadata) === null
+  const made = bare && Array.isArray(endpoints) && [instance, metadata, endpoints].every(Object.isFrozen)
+  if (made && isPort(port) && instance.name === name && instance.key === key) return { instance }
+  return decodeInstance({ ...instance, name, address: authority(host, port) }, key)
 }
 
 /** The service that a key belongs to; never throws, whatever the format does. */
@@ -30,14 +35,5 @@ export function readName({ format, namespace }: PlacedFormat, key: string): stri
     return isName(name) ? name : undefined
   } catch {
     return undefined
-  }
-}
-
-/** Also what is thrown may be anything. */
-function textOf(error: unknown): string {
-  try {
-    return String(error)
-  } catch {
-    return typeof error
   }
 }

@@ -264,6 +264,11 @@ test('what a format of one’s own gives without decodeInstance is checked, comp
   const registry = openRegistry(t, etcd.endpoint, { format, logger })
   const { discovery } = await discover(registry, 'web')
   const instance = (more: object) => JSON.stringify({ instance: { id: 'a', host: '::1', port: 80, ...more } })
+  const own = openRegistry(t, etcd.endpoint, {
+    format: { ...format, decode: entry => Object.freeze(freezeInstance(format.decode(entry))) },
+    logger,
+  })
+  const { discovery: frozen } = await discover(own, 'web')
   for (const more of [{}, { weight: 7 }]) {
     await reached(discovery, await writer.put('/unsound/web/good', instance(more)))
   }
@@ -288,9 +293,16 @@ test('what a format of one’s own gives without decodeInstance is checked, comp
       expect(discovery.instances).toEqual([found])
     }
   }
+  expect(frozen.instances).toEqual([found])
   for (const value of ['{"instance":null}', '{"instance":7}', '{}', 'null']) {
     await reached(discovery, await writer.put('/unsound/web/bad', value))
   }
   expect(discovery.instances).toEqual([found])
-  expect(logger.of('warn')).toHaveLength(1)
+  expect(logger.of('warn'), 'one of each registry').toHaveLength(2)
 })
+
+/** As somebody may who knows that instances are frozen. */
+function freezeInstance(decoded: Decoded): Decoded {
+  if ('instance' in decoded) Object.freeze(decoded.instance)
+  return decoded
+}

@@ -48,6 +48,16 @@ describe.concurrent('a format of one’s own that fails to write', () => {
     expect(await leases(etcd)).toEqual([])
   })
 
+  it('while it suspends, has it back when it resumes', async test => {
+    const etcd = await anEtcd(test)
+    const format = aFormat(({ status }) => status === 'suspended')
+    const registration = await registered(aRegistry(test, etcd, { format }))
+    await expect(registration.suspend()).rejects.toMatchObject(boom)
+    await registration.resume()
+    expect(registration.state).toBe('registered')
+    await registration.update({ weight: 5 })
+  })
+
   it.for([
     ['its lease is revoked', (lease: string) => ['lease', 'revoke', lease]],
     [

@@ -206,7 +206,7 @@ describe.concurrent('what a format cannot carry', () => {
     expect(registry.warnings).toEqual([warning])
     await registration.update({ weight: 7 })
     expect(registry.warnings.splice(1)).toEqual([
-      'format "kitex" cannot carry weight: who reads "orders" there will not see it',
+      'format "kitex" cannot carry the exact weight: who reads "orders" there will not see it',
     ])
     await registration.update({ version: '2' })
     expect(registry.warnings.slice(1)).toEqual([
