@@ -22,7 +22,7 @@ const PUTS = 1000
 const ABREAST = 64
 
 /** As the format json writes them, some 220 bytes. */
-function valueOf(name, index, weight = 100) {
+function textOf(name, index, weight = 100) {
   const host = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`
   return JSON.stringify({
     id: `${host}:8080`,
@@ -36,7 +36,7 @@ function valueOf(name, index, weight = 100) {
     format: 1,
   })
 }
-const keyOf = (name, index) => `/services/${name}/${JSON.parse(valueOf(name, index)).id}`
+const keyOf = (name, index) => `/services/${name}/${JSON.parse(textOf(name, index)).id}`
 
 async function abreast(count, run) {
   let next = 0
@@ -54,7 +54,7 @@ async function fill(client, name, size) {
     const puts = indices.map(index => ({
       request_put: {
         key: Buffer.from(keyOf(name, index)),
-        value: Buffer.from(valueOf(name, index)),
+        value: Buffer.from(textOf(name, index)),
         lease: ID,
       },
     }))
@@ -147,7 +147,7 @@ const measurements = {
   },
 
   async latency(etcd) {
-    const values = [1, 2].map(weight => valueOf('few', 0, weight))
+    const values = [1, 2].map(weight => textOf('few', 0, weight))
     const results = await inTurns(etcd, asked.latency, { key: keyOf('few', 0), values, count: PUTS + 200 })
     const at = q => times => quantile(times.slice(200), q)
     return {
@@ -168,7 +168,7 @@ const measurements = {
       // The first round warms up.
       for (let round = 0; round <= rounds; round++) {
         for (const name of round % 2 ? ['many', 'few'] : ['few', 'many']) {
-          const put = (index, weight) => client.put(keyOf(name, index)).value(valueOf(name, index, weight))
+          const put = (index, weight) => client.put(keyOf(name, index)).value(textOf(name, index, weight))
           // No value twice, so that each is a change.
           const turns = Math.ceil(EVENTS / sizes[name])
           const cost = await readers[name].ask('events', { count: EVENTS, last: LAST }, async () => {

@@ -69,9 +69,10 @@ export class InstanceTable {
 
   /** Frozen, and the same one until something changes; put together when it is read. */
   get instances(): readonly ServiceInstance[] {
-    this.#instances ??= Object.freeze(
-      this.#merged?.instances() ?? this.ranges.flatMap(({ rows }) => rows.instances()),
-    )
+    if (this.#instances !== undefined) return this.#instances
+    const instances = this.#merged?.instances() ?? []
+    if (this.#merged === undefined) for (const { rows } of this.ranges) rows.addTo(instances)
+    this.#instances = Object.freeze(instances)
     return this.#instances
   }
 

@@ -1,4 +1,4 @@
-import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
+import type { KeyEvent, KeyListing, KeyValue, WatchedKeys } from './etcd/key-value.ts'
 
 /** Starts to follow a key from the revision after `revision` on; returns the end of it. */
 export type KeyWatcher = (key: string, keys: WatchedKeys, revision: number) => () => void
@@ -40,13 +40,20 @@ export class KeyGuard implements WatchedKeys {
     return key === this.#key ? this.#revision : undefined
   }
 
-  reset(entries: readonly KeyValue[], revision: number): void {
-    const found = entries.find(({ key }) => key === this.#key)
-    const rewound = revision < this.#seen
-    this.#seen = revision
-    if (found?.revision === this.#revision && !rewound) return
-    this.#revision = found?.revision
-    this.#observe(found, rewound ? undefined : (found?.revision ?? revision))
+  list(): KeyListing {
+    let found: KeyValue | undefined
+    return {
+      add: entry => {
+        if (entry.key === this.#key) found = entry
+      },
+      done: revision => {
+        const rewound = revision < this.#seen
+        this.#seen = revision
+        if (found?.revision === this.#revision && !rewound) return
+        this.#revision = found?.revision
+        this.#observe(found, rewound ? undefined : (found?.revision ?? revision))
+      },
+    }
   }
 
   apply(events: readonly KeyEvent[]): void {

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
-import type { KeyEvent, KeyValue, WatchedKeys } from './etcd/key-value.ts'
+import type { KeyEvent, KeyListing, KeyValue, WatchedKeys } from './etcd/key-value.ts'
+import type { Decoded } from './formats/format.ts'
 import type { PlacedFormat } from './formats/index.ts'
 import { readEntry } from './formats/read-entry.ts'
 import { sameInstance } from './instance.ts'
@@ -41,7 +42,7 @@ export class RangeRows implements WatchedKeys {
   /** Keys whose value was complained of; they are not again until they were good or gone. */
   readonly #complained = new Set<string>()
   /** Keys that are none of an instance by themselves, and are not meant to be. */
-  readonly #ignored = new Set<string>()
+  #ignored = new Set<string>()
   #lastError: ErrorStatus | undefined
   listed = false
   staleSince: Date | undefined
@@ -56,10 +57,8 @@ export class RangeRows implements WatchedKeys {
     return this.#rows.size
   }
 
-  instances(): ServiceInstance[] {
-    const instances: ServiceInstance[] = []
+  addTo(instances: ServiceInstance[]): void {
     for (const { instance } of this.#rows.values()) if (instance !== undefined) instances.push(instance)
-    return instances
   }
 
   status(): Pick<
@@ -81,24 +80,33 @@ export class RangeRows implements WatchedKeys {
     return this.#rows.get(key)?.revision
   }
 
-  reset(entries: readonly KeyValue[]): void {
+  list(): KeyListing {
     const before = this.#rows
-    this.#rows = new Map()
+    const rows = new Map<string, Row>()
+    const skipped = new Map<string, string>()
+    const ignored = new Set<string>()
     const change = new TableChange()
-    for (const entry of entries) {
-      const previous = before.get(entry.key)
-      // Also where the revisions are the same: those of a store that was wiped say nothing.
-      const row = this.#read(entry, previous?.instance)
-      this.#rows.set(entry.key, row)
-      change.note(previous?.instance, row.instance)
+    return {
+      add: entry => {
+        const previous = before.get(entry.key)?.instance
+        // Also where the revisions are the same: those of a store that was wiped say nothing.
+        const decoded = this.#decode(entry)
+        if ('skip' in decoded) skipped.set(entry.key, decoded.skip)
+        else if ('ignore' in decoded) ignored.add(entry.key)
+        const row = rowOf(entry, decoded, previous)
+        rows.set(entry.key, row)
+        change.note(previous, row.instance)
+      },
+      done: () => {
+        for (const [key, { instance }] of before) if (!rows.has(key)) change.note(instance, undefined)
+        this.#rows = rows
+        this.#ignored = ignored
+        for (const key of this.#complained) if (!skipped.has(key)) this.#complained.delete(key)
+        for (const [key, reason] of skipped) this.#complain(key, reason)
+        this.listed = true
+        this.#listener.changed(change)
+      },
     }
-    for (const [key, { instance }] of before) {
-      if (this.#rows.has(key)) continue
-      this.#forget(key)
-      change.note(instance, undefined)
-    }
-    this.listed = true
-    this.#listener.changed(change)
   }
 
   apply(events: readonly KeyEvent[]): void {
@@ -130,22 +138,18 @@ export class RangeRows implements WatchedKeys {
     this.#listener.failed(error)
   }
 
-  /** An equal instance stays the same object, so that a put of what is there already is no change. */
+  #decode(entry: KeyValue): Decoded {
+    return readEntry(this.#options.placed, this.#options.name, entry)
+  }
+
   #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
-    const { key, revision } = entry
-    const decoded = readEntry(this.#options.placed, this.#options.name, entry)
-    this.#ignored.delete(key)
-    if ('skip' in decoded) {
-      this.#complain(key, decoded.skip)
-      return { revision, instance: undefined }
-    }
-    this.#complained.delete(key)
-    if ('ignore' in decoded) {
-      this.#ignored.add(key)
-      return { revision, instance: undefined }
-    }
-    const same = previous !== undefined && sameInstance(previous, decoded.instance)
-    return { revision, instance: same ? previous : decoded.instance }
+    const { key } = entry
+    const decoded = this.#decode(entry)
+    if ('skip' in decoded) this.#complain(key, decoded.skip)
+    else this.#complained.delete(key)
+    if ('ignore' in decoded) this.#ignored.add(key)
+    else this.#ignored.delete(key)
+    return rowOf(entry, decoded, previous)
   }
 
   #forget(key: string): void {
@@ -173,4 +177,11 @@ export class RangeRows implements WatchedKeys {
       `skipped the value at ${JSON.stringify(key)}, no instance: ${reason}`,
     )
   }
+}
+
+/** An equal instance stays the same object, so that a put of what is there already is no change. */
+function rowOf({ revision }: KeyValue, decoded: Decoded, previous: ServiceInstance | undefined): Row {
+  const instance = 'instance' in decoded ? decoded.instance : undefined
+  const same = previous !== undefined && instance !== undefined && sameInstance(previous, instance)
+  return { revision, instance: same ? previous : instance }
 }

@@ -1,5 +1,5 @@
 import type { Connection } from './etcd/connection.ts'
-import { keyValueOf, prefixEnd } from './etcd/key-value.ts'
+import { prefixEnd } from './etcd/key-value.ts'
 import type { PlacedFormat } from './formats/index.ts'
 import { readEntry, readName } from './formats/read-entry.ts'
 
@@ -13,20 +13,22 @@ const FIRST_KEY = Buffer.from([0])
 export async function listServices(connection: Connection, placed: PlacedFormat): Promise<Set<string>> {
   const root = Buffer.from(placed.format.root(placed.namespace))
   const names = new Set<string>()
-  for (let key = root.length > 0 ? root : FIRST_KEY, pinned: string | undefined; ; ) {
+  let key: Buffer = root.length > 0 ? root : FIRST_KEY
+  for (let pinned: number | undefined; ; ) {
     const page = await connection.range({
       key,
       range_end: prefixEnd(root),
       limit: PAGE,
-      ...(pinned !== undefined && { revision: pinned }),
+      ...(pinned !== undefined && { revision: String(pinned) }),
     })
-    pinned ??= page.header.revision
-    for (const entry of page.kvs.map(keyValueOf)) {
+    pinned ??= page.revision
+    for (let i = 0; i < page.length; i += 1) {
+      const entry = page.at(i)
       const name = readName(placed, entry.key)
       if (name === undefined || names.has(name)) continue
       if ('instance' in readEntry(placed, name, entry)) names.add(name)
     }
-    if (!page.more) return names
-    key = Buffer.concat([page.kvs.at(-1)!.key, Buffer.from([0])])
+    if (page.next === undefined) return names
+    key = page.next
   }
 }

@@ -1,15 +1,20 @@
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { ErrorCode, EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
-import { type KeyEvent, type KeyValue, keyValueOf, prefixEnd, type WatchedKeys } from './etcd/key-value.ts'
+import { type KeyEvent, type KeyValue, prefixEnd, type WatchedKeys } from './etcd/key-value.ts'
+import type { RangePage } from './etcd/range-page.ts'
 import type { WatchStream } from './etcd/watch-stream.ts'
 import type { KeyRange } from './formats/index.ts'
 
 /** Pages aim at this size, in bytes, between these numbers of keys. */
 const PAGE_BYTES = 8 * 1024 * 1024
-const FIRST_PAGE = 1000
+const FIRST_PAGE = 4000
 const LARGEST_PAGE = 20_000
+
+/** After so many keys of a page the event loop has its turn: they take some milliseconds. */
+const AT_A_TIME = 500
 
 /** Before a watch goes on so many keys are read again, and all of them are counted. */
 const EXACT_CHECK = 1000
@@ -109,24 +114,35 @@ export class RangeWatch {
   /** Every page at the revision of the first one. */
   async #list(again: boolean): Promise<void> {
     if (again) this.counts.relists += 1
-    const entries: KeyValue[] = []
-    const revision = await this.#pages(0, false, page => entries.push(...page))
+    const listing = this.#keys.list()
+    const revision = await this.#pages(0, false, entry => listing.add(entry))
     if (this.#closing.signal.aborted) return
-    this.#keys.reset(entries, revision)
+    listing.done(revision)
     this.#next = revision + 1
   }
 
-  /** Reads the range at a revision, 0 for now; resolves with the revision. */
-  async #pages(revision: number, keysOnly: boolean, onPage: (page: KeyValue[]) => void): Promise<number> {
-    for (let key = this.#start, pinned = revision; ; ) {
-      const { kvs, more, header } = await this.#read(key, pinned, keysOnly)
-      pinned ||= Number(header.revision)
-      onPage(kvs.map(keyValueOf))
-      if (!more || this.#closing.signal.aborted) return pinned
-      key = Buffer.concat([kvs.at(-1)!.key, Buffer.from([0])])
-      const bytes = kvs.reduce((sum, kv) => sum + kv.key.length + kv.value.length + 32, 0)
-      this.#pageSize = Math.min(LARGEST_PAGE, Math.max(1, Math.floor((PAGE_BYTES * kvs.length) / bytes)))
+  /** Reads the range at a revision, 0 for now; resolves with the revision. Each page is on its way while the one before is read. */
+  async #pages(revision: number, keysOnly: boolean, onEntry: (entry: KeyValue) => void): Promise<number> {
+    const { signal } = this.#closing
+    let page = await this.#read(this.#start, revision, keysOnly)
+    const pinned = revision > 0 ? revision : page.revision
+    for (;;) {
+      const { next } = page
+      if (next !== undefined) this.#fitPages(page)
+      const following = next && this.#read(next, pinned, keysOnly)
+      // Heard of below, when this page is done.
+      following?.catch(() => {})
+      for (let i = 0; i < page.length && !signal.aborted; i += 1) {
+        if (i % AT_A_TIME === AT_A_TIME - 1) await othersTurn()
+        onEntry(page.at(i))
+      }
+      if (following === undefined || signal.aborted) return pinned
+      page = await following
     }
+  }
+
+  #fitPages({ length, bytes }: RangePage): void {
+    this.#pageSize = Math.min(LARGEST_PAGE, Math.max(1, Math.floor((PAGE_BYTES * length) / bytes)))
   }
 
   async #read(key: Buffer, revision: number, keysOnly: boolean, limit: number = this.#pageSize) {
@@ -155,12 +171,16 @@ export class RangeWatch {
   async #isOurHistory(): Promise<boolean> {
     const at = this.revision
     try {
-      const { kvs, count } = await this.#read(this.#start, at, false, Math.min(EXACT_CHECK, this.#pageSize))
+      const page = await this.#read(this.#start, at, false, Math.min(EXACT_CHECK, this.#pageSize))
       if (this.#closing.signal.aborted) return true
-      const entries = kvs.map(keyValueOf)
-      const same = ({ key, revision }: KeyValue) => this.#keys.revisionOf(key) === revision
-      if (Number(count) !== this.#keys.size || !entries.every(same)) return false
-      if (entries.length === this.#keys.size) this.#keys.reset(entries, at)
+      if (page.count !== this.#keys.size) return false
+      const listing = page.length === this.#keys.size ? this.#keys.list() : undefined
+      for (let i = 0; i < page.length; i += 1) {
+        const entry = page.at(i)
+        if (this.#keys.revisionOf(entry.key) !== entry.revision) return false
+        listing?.add(entry)
+      }
+      listing?.done(at)
       return true
     } catch (error) {
       if (isGone(error)) return false
@@ -173,8 +193,8 @@ export class RangeWatch {
     const touched = new Set<string>()
     this.#touched = touched
     try {
-      const found: KeyValue[] = []
-      await this.#pages(this.revision, true, page => found.push(...page))
+      const found: { key: string; revision: number }[] = []
+      await this.#pages(this.revision, true, ({ key, revision }) => found.push({ key, revision }))
       // Looked at when all is read: a key can be touched after its page came.
       const theirs = found.filter(({ key }) => !touched.has(key))
       const known = theirs.filter(({ key }) => this.#keys.revisionOf(key) !== undefined).length

@@ -4,7 +4,6 @@ import type {
   ILeaseKeepAliveRequest,
   ILeaseKeepAliveResponse,
   IRangeRequest,
-  IRangeResponse,
   ITxnRequest,
   ITxnResponse,
   IWatchRequest,
@@ -16,6 +15,7 @@ import { type ErrorCode, EtcdRegisterError } from '../errors.ts'
 import type { ResolvedOptions } from '../options.ts'
 import type { ErrorStatus, RegistryStatus } from '../types.ts'
 import { etcdError } from './errors.ts'
+import type { RangePage } from './range-page.ts'
 import { openTransport, type Transport } from './transport.ts'
 
 type UnaryOptions = NonNullable<Parameters<Transport['kv']['txn']>[1]>
@@ -86,9 +86,9 @@ export class Connection {
     setMaxListeners(0, this.#closing.signal)
   }
 
-  range(request: IRangeRequest, options?: CallOptions): Promise<IRangeResponse> {
+  range(request: IRangeRequest, options?: CallOptions): Promise<RangePage> {
     return this.#call('a read', { ...options, keys: () => [String(request.key)] }, (transport, call) =>
-      transport.kv.range(request, call),
+      transport.range(request, call),
     )
   }
 

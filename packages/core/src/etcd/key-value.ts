@@ -17,9 +17,9 @@ export type KeyEvent =
   | { readonly type: 'delete'; readonly key: string; readonly revision: number }
 
 /** Bytes that are no UTF-8 one by one, so that two such keys stay two. */
-function textOf(key: Buffer): string {
-  const text = key.toString()
-  return text.includes('\ufffd') ? key.toString('latin1') : text
+export function textOf(bytes: Buffer, from = 0, to: number = bytes.length): string {
+  const text = bytes.toString('utf8', from, to)
+  return text.includes('\ufffd') ? bytes.toString('latin1', from, to) : text
 }
 
 export function keyValueOf({ key, value, mod_revision, lease }: IKeyValue): KeyValue {
@@ -39,13 +39,21 @@ export function prefixEnd(prefix: Buffer): Buffer {
   return end
 }
 
+/** All keys of a range, one by one. What is never `done` is dropped. */
+export interface KeyListing {
+  /** The entry is not kept. */
+  add(entry: KeyValue): void
+  /** That was all, as of `revision`. */
+  done(revision: number): void
+}
+
 /** What a watch keeps current: the keys of one range at one revision. */
 export interface WatchedKeys {
   readonly size: number
   /** mod_revision of a key that is held. */
   revisionOf(key: string): number | undefined
-  /** All keys of the range, as of `revision`. */
-  reset(entries: readonly KeyValue[], revision: number): void
+  /** Starts to take in all keys of the range anew; nothing changes before it is complete. */
+  list(): KeyListing
   /** What happened since, in order. */
   apply(events: readonly KeyEvent[]): void
   /** `false` while they cannot be kept current; `silentFor`: ms since they last were. */

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
-import type { IOptions, KVClient, LeaseClient } from 'etcd3'
+import type { IOptions, IRangeRequest, KVClient, LeaseClient } from 'etcd3'
 import { EtcdRegisterError } from '../errors.ts'
 import type { ResolvedOptions } from '../options.ts'
+import { decodeRange, type RangePage } from './range-page.ts'
 
 /** How long a member that failed is passed over while there are others, in ms. */
 const COOLDOWN = 5000
@@ -19,7 +20,8 @@ interface Duplex<Request, Response> {
 
 /** etcd3's pool of members, and nothing else of etcd3. */
 export interface Transport {
-  readonly kv: KVClient
+  readonly kv: Pick<KVClient, 'txn'>
+  range(request: IRangeRequest, options: UnaryOptions): Promise<RangePage>
   readonly lease: LeaseClient
   /** The member that the last unary request went to. */
   readonly lastMember: string | undefined
@@ -29,6 +31,17 @@ export interface Transport {
   ): Promise<{ stream: Duplex<Request, Response>; member: Member }>
   close(): void
 }
+
+type UnaryOptions = Parameters<KVClient['range']>[1]
+
+/** A gRPC client, as far as it is one for KV. */
+interface UnaryClient {
+  makeUnaryRequest(...args: unknown[]): void
+  range: { path: string; requestSerialize: unknown }
+}
+
+/** etcd has no key below it, and none that is empty. */
+const NO_KEY = Buffer.from([0])
 
 /** Stands in for etcd3's circuit breaker, which turns one slow answer into five seconds of refusals. */
 class Member {
@@ -76,7 +89,9 @@ type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>
 
 /** Loads etcd3, which takes its time (some 300 ms), and builds its pool; connects to nobody yet. */
 export async function openTransport(options: ResolvedOptions): Promise<Transport> {
-  const { Etcd3, KVClient, LeaseClient } = await import('etcd3').catch(notLoaded)
+  const { Etcd3, KVClient, LeaseClient, EtcdInvalidAuthTokenError, castGrpcError } = await import(
+    'etcd3'
+  ).catch(notLoaded)
   const members = new Map<string, Member>()
   let lastMember: string | undefined
   const deadline = () => ({ deadline: Date.now() + options.requestTimeout })
@@ -127,8 +142,29 @@ export async function openTransport(options: ResolvedOptions): Promise<Transport
   })
 
   nameNoAddress(client.rpc)
+  const kv = new KVClient(client.rpc)
+
+  /** As etcd3 does it, with our decoder. */
+  const range = (request: IRangeRequest, options: UnaryOptions): Promise<RangePage> =>
+    client.rpc.withConnection('KV', ({ client: rpc, metadata }) => {
+      const { makeUnaryRequest, range } = rpc as unknown as UnaryClient
+      return new Promise((resolve, reject) => {
+        const answered = (error: Error | null, page: RangePage) =>
+          error ? reject(castGrpcError(error)) : resolve(page)
+        const { path, requestSerialize } = range
+        makeUnaryRequest.call(rpc, path, requestSerialize, decodeRange, request, metadata, options, answered)
+      })
+    })
+
   return {
-    kv: new KVClient(client.rpc),
+    kv,
+    range: (request, options) =>
+      range(request, options).catch(async error => {
+        if (!(error instanceof EtcdInvalidAuthTokenError)) throw error
+        // etcd3 asks for a new token where one of its own requests is refused for it.
+        await kv.range({ key: NO_KEY }, options).catch(() => {})
+        return range(request, options)
+      }),
     lease: new LeaseClient(client.rpc),
     get lastMember() {
       return lastMember

@@ -41,10 +41,10 @@ export function jsonFormat(options: JsonOptions = {}): InstanceFormat {
     decode({ key, value }, { name }) {
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
-      const { id, name: named, version, metadata, endpoints = null, zone, weight, status } = parsed.fields
+      const { id, name: named, version, metadata, endpoints = null, zone, status } = parsed.fields
       if (named !== name) return { skip: '"name" is not the name of the service' }
-      const found = { id, name, version, metadata, endpoints, zone, status }
-      return decodeInstance({ ...found, weight: weight ?? kratosWeight(metadata) }, key)
+      const weight = parsed.fields.weight ?? kratosWeight(metadata)
+      return decodeInstance({ id, name, version, metadata, endpoints, zone, weight, status }, key)
     },
   }
 }

@@ -72,8 +72,11 @@ test('whatever happens to the keys of two formats, each address is one instance,
             value: Buffer.from(host === 0 ? 'no address' : textFor(range, host)),
           }),
         )
-        if (list) rows.reset(entries)
-        else if (events.length > 0) rows.apply(events)
+        if (list) {
+          const listing = rows.list()
+          for (const entry of entries) listing.add(entry)
+          listing.done(revision)
+        } else if (events.length > 0) rows.apply(events)
         const found = model.flatMap((keys, rank) => [...keys].map(([key, at]) => ({ key, rank, ...at })))
         const hosts = new Set(found.map(({ host }) => host).filter(host => host > 0))
         expect(new Set(table.instances.map(addressOf))).toEqual(

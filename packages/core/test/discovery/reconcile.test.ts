@@ -28,10 +28,16 @@ class Keys implements WatchedKeys {
   revisionOf(key: string) {
     return this.held.get(key)?.revision
   }
-  reset(entries: readonly KeyValue[]) {
-    this.resets += 1
-    this.held.clear()
-    for (const entry of entries) this.held.set(entry.key, entry)
+  list() {
+    const found: KeyValue[] = []
+    return {
+      add: ({ key, value, revision, lease }: KeyValue) => void found.push({ key, value, revision, lease }),
+      done: () => {
+        this.resets += 1
+        this.held.clear()
+        for (const entry of found) this.held.set(entry.key, entry)
+      },
+    }
   }
   apply(events: readonly KeyEvent[]) {
     for (const event of events) {

@@ -1,4 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
+import type { KeyValue } from '../../src/etcd/key-value.ts'
 import { jsonFormat } from '../../src/formats/json.ts'
 import { InstanceTable } from '../../src/instance-table.ts'
 import { MovedClock } from '../support/moved-clock.ts'
@@ -37,7 +38,9 @@ test('a change goes through none of the other instances until somebody reads the
   const formats = [{ format: jsonFormat(), namespace: '/services' }]
   const table = new InstanceTable({ name: 'web', formats, clock, logger: keepLog() })
   const keys = table.ranges[0]!.rows
-  keys.reset(Array.from({ length: ROWS }, (_, i) => entry(i)))
+  const listing = keys.list()
+  for (let i = 0; i < ROWS; i += 1) listing.add(entry(i))
+  listing.done(ROWS)
   const before = table.instances
   expect(before).toHaveLength(ROWS)
   const changes: string[] = []
@@ -70,7 +73,7 @@ test('of several ranges it is fresh and listed once all of them are', () => {
   const formats = [jsonFormat(), jsonFormat()].map((format, i) => ({ format, namespace: `/${i}` }))
   const table = new InstanceTable({ name: 'web', formats, clock: new MovedClock(), logger: keepLog() })
   const seen = table.ranges.map(({ rows }) => {
-    rows.reset([])
+    rows.list().done(1)
     rows.sync(true, 0)
     return { listed: table.listed, stale: table.staleSince !== undefined }
   })
@@ -78,4 +81,34 @@ test('of several ranges it is fresh and listed once all of them are', () => {
     { listed: false, stale: true },
     { listed: true, stale: false },
   ])
+})
+
+test('a list that breaks off changes nothing, and complains of nothing', () => {
+  const log = keepLog()
+  const formats = [{ format: jsonFormat(), namespace: '/services' }]
+  const table = new InstanceTable({ name: 'web', formats, clock: new MovedClock(), logger: log })
+  const keys = table.ranges[0]!.rows
+  const list = (...entries: KeyValue[]) => {
+    const listing = keys.list()
+    for (const found of entries) listing.add(found)
+    return listing
+  }
+  const bad = { ...entry(3), value: Buffer.from('not JSON') }
+  list(entry(1), entry(2)).done(2)
+  const before = table.instances
+  const status = keys.status()
+
+  list(entry(1, '2'), bad)
+  expect(table.instances).toBe(before)
+  expect(keys.status()).toEqual(status)
+  expect(log.lines).toEqual([])
+
+  list(entry(1, '2'), bad).done(3)
+  expect(table.instances.map(({ id, version }) => id + version)).toEqual(['n12'])
+  expect(keys.status()).toMatchObject({ instances: 1, skipped: 1 })
+  expect(log.of('warn')).toHaveLength(1)
+  list(entry(1, '2'), bad).done(3)
+  expect(log.of('warn')).toHaveLength(1)
+  list(entry(1, '2')).done(4)
+  expect(keys.status()).toMatchObject({ instances: 1, skipped: 0 })
 })

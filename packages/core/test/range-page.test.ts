@@ -1,0 +1,117 @@
+import { Etcd3, type IRangeResponse } from 'etcd3'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { EtcdRegisterError } from '../src/errors.ts'
+import { keyValueOf } from '../src/etcd/key-value.ts'
+import { decodeRange } from '../src/etcd/range-page.ts'
+
+interface Codec {
+  responseSerialize(response: object): Buffer
+  responseDeserialize(message: Buffer): IRangeResponse
+}
+
+/** The one of the client library, which connects to nobody before a call. */
+class Client extends Etcd3 {
+  get codec(): Promise<Codec> {
+    return this.pool.withConnection('KV', ({ client }) => (client as unknown as { range: Codec }).range)
+  }
+}
+const client = new Client({ hosts: '127.0.0.1:1' })
+let codec: Codec
+beforeAll(async () => {
+  codec = await client.codec
+})
+afterAll(() => client.close())
+
+const bytes = (options: { minLength?: number; maxLength: number }) =>
+  fc.uint8Array(options).map(array => Buffer.from(array))
+const whole = fc.oneof(fc.nat(), fc.maxSafeNat()).map(String)
+const leases = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(String)
+const kvs = fc.record({
+  key: fc.oneof(
+    bytes({ minLength: 1, maxLength: 40 }),
+    fc.string({ minLength: 1, unit: 'grapheme' }).map(text => Buffer.from(text)),
+  ),
+  value: bytes({ maxLength: 300 }),
+  create_revision: whole,
+  mod_revision: whole,
+  version: whole,
+  lease: fc.oneof(fc.constant('0'), leases),
+})
+const responses = fc.record({
+  header: fc.record({ cluster_id: leases, member_id: leases, revision: whole, raft_term: whole }),
+  kvs: fc.array(kvs, { maxLength: 12 }),
+  more: fc.boolean(),
+  count: whole,
+})
+
+/** All that is read of an answer. */
+function readAll(message: Buffer) {
+  const { revision, count, length, next, ...page } = decodeRange(message)
+  const entries = Array.from({ length }, (_, i) => decodeRange(message).at(i))
+  return {
+    ...{ revision, count, next, bytes: page.bytes },
+    entries: entries.map(({ key, value, revision, lease }) => ({ key, value, revision, lease })),
+  }
+}
+
+test('an answer to a read says the same as to the decoder of the client library', () => {
+  fc.assert(
+    fc.property(responses, response => {
+      const message = codec.responseSerialize(response)
+      const known = codec.responseDeserialize(message)
+      const read = readAll(message)
+      expect(read.entries).toEqual(known.kvs.map(keyValueOf))
+      expect(read.revision).toBe(Number(known.header.revision))
+      expect(read.count).toBe(Number(known.count))
+      const last = known.more ? known.kvs.at(-1) : undefined
+      expect(read.next).toEqual(last && Buffer.concat([last.key, Buffer.from([0])]))
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('fields that a later etcd may add are skipped, wherever they are', () => {
+  /** One of each wire type, number 900. */
+  const tag = (type: number) => [0xa0 | type, 0x38]
+  const added = [
+    ...[...tag(0), 0xff, 0xff, 0x03],
+    ...[...tag(1), 1, 2, 3, 4, 5, 6, 7, 8],
+    ...[...tag(2), 3, 0xff, 0xff, 0xff],
+    ...[...tag(5), 1, 2, 3, 4],
+  ]
+  const part = (field: number, content: number[]) => [(field << 3) | 2, content.length, ...content]
+  const kv = [...added, ...part(1, [0x61]), ...added, 0x18, 7, ...part(5, [0x62]), ...added]
+  const header = [...added, 0x18, 9, ...added]
+  const message = [...added, ...part(1, header), ...part(2, kv), ...added, 0x20, 1, ...added]
+  expect(readAll(Buffer.from(message))).toMatchObject({
+    ...{ revision: 9, count: 1, next: undefined },
+    entries: [{ key: 'a', value: Buffer.from('b'), revision: 7, lease: '0' }],
+  })
+})
+
+test('an answer that broke off is an error of ours, and none of its keys is made up', () => {
+  fc.assert(
+    fc.property(responses, fc.nat(), (response, where) => {
+      const message = codec.responseSerialize(response)
+      const all = readAll(message).entries
+      const cut = message.subarray(0, where % (message.length + 1))
+      try {
+        const { entries } = readAll(cut)
+        expect(entries).toEqual(all.slice(0, entries.length))
+      } catch (error) {
+        if (!(error instanceof EtcdRegisterError)) throw error
+        expect(error).toMatchObject({ code: 'ERR_ETCD_UNAVAILABLE', retryable: true })
+      }
+    }),
+  )
+  const broken = [
+    [0x12], // a key and value without a length
+    [0x12, 5, 0x0a, 1, 0x61], // that ends after the message
+    [0x12, 3, 0x0a, 9, 0x61], // whose key ends after it
+    [0x20, ...Array(11).fill(0x80)], // a number without an end
+    [0x23], // a wire type that there is not
+  ]
+  for (const message of broken)
+    expect(() => readAll(Buffer.from(message)), `${message}`).toThrow(/is broken at byte/)
+})
