@@ -36,16 +36,18 @@ export class InstanceTable {
 
   constructor({ name, formats, clock, logger }: TableOptions) {
     const byAddress = formats.length > 1 || formats[0]?.format.identity === 'address'
-    if (byAddress) {
-      this.#merged = new MergedInstances(({ key }, rank) => this.ranges[rank]?.rows.revisionOf(key) ?? 0)
-    }
-    const ranges = formats.flatMap(placed => rangesOf(placed, name).map(range => ({ range, placed })))
-    this.ranges = ranges.map(({ range, placed }, rank) => {
-      const shared = ranges.some(other => other.placed !== placed && overlap(range, other.range))
-      const rows = new RangeRows(
-        { name, placed, shared, clock, logger },
+    this.#merged = byAddress ? new MergedInstances() : undefined
+    const ranges = formats.flatMap((placed, rank) =>
+      rangesOf(placed, name).map(range => ({ range, placed, rank })),
+    )
+    this.ranges = ranges.map(({ range, placed, rank }) => {
+      const sharing = ranges.filter(other => other.rank !== rank && overlap(range, other.range))
+      const others = sharing.map(other => other.placed)
+      const quiet = sharing.some(other => other.rank < rank)
+      const rows: RangeRows = new RangeRows(
+        { name, placed, rank, others, quiet, clock, logger },
         {
-          changed: change => this.#changed(this.#merged?.apply(change, rank) ?? change),
+          changed: change => this.#changed(this.#merged?.apply(change, rows) ?? change),
           synced: () => this.#sync(),
           failed: error => {
             this.#lastError = error

@@ -3,39 +3,41 @@ import { isCallable } from './instance.ts'
 import { TableChange } from './table-change.ts'
 import type { ServiceInstance } from './types.ts'
 
-/** What has one address: each instance with the rank of the range that it is in, and the one that stands for all. */
+/** Where an instance was found. */
+export interface Origin {
+  /** Of its format among those that are read. */
+  readonly rank: number
+  /** create_revision of a key. */
+  createdAt(key: string): number
+}
+
+/** What has one address, and the one that stands for all. */
 interface Group {
-  readonly members: Map<ServiceInstance, number>
+  readonly members: Map<ServiceInstance, Origin>
   shown: ServiceInstance | undefined
 }
 
 /**
- * One instance for each address, however many keys give it: one that may be called, so that a dead one hides nobody;
- * of these the one of the range that ranks first, and in it the newest.
+ * One instance for each address, however many keys give it. Of keys with one id the first format has the say. Of several
+ * ids one that may be called stands for all, so that a dead one hides nobody; then again the first format, then the newest.
  */
 export class MergedInstances {
   readonly #groups = new Map<string, Group>()
-  readonly #revisionOf: (instance: ServiceInstance, rank: number) => number
-
-  /** `revisionOf`: of the key, in the range of this rank. */
-  constructor(revisionOf: (instance: ServiceInstance, rank: number) => number) {
-    this.#revisionOf = revisionOf
-  }
 
   instances(): ServiceInstance[] {
     return [...this.#groups.values()].map(({ shown }) => shown!)
   }
 
-  /** What a change of the keys of one range comes to. */
-  apply({ added, removed, updated, previous, rewritten }: TableChange, rank: number): TableChange {
+  /** What a change of some keys of one origin comes to. */
+  apply({ added, removed, updated, previous }: TableChange, origin: Origin): TableChange {
     const touched = new Set<string>()
     for (const instance of [...removed, ...previous]) this.#touch(touched, instance).members.delete(instance)
-    for (const instance of [...updated, ...added]) this.#touch(touched, instance).members.set(instance, rank)
-    for (const instance of rewritten) this.#touch(touched, instance)
+    for (const instance of [...updated, ...added])
+      this.#touch(touched, instance).members.set(instance, origin)
     const change = new TableChange()
     for (const address of touched) {
       const group = this.#groups.get(address)!
-      const shown = this.#first(group)
+      const shown = firstOf(group)
       change.note(group.shown, shown)
       group.shown = shown
       if (shown === undefined) this.#groups.delete(address)
@@ -50,24 +52,28 @@ export class MergedInstances {
     touched.add(address)
     return group
   }
+}
 
-  #first({ members }: Group): ServiceInstance | undefined {
-    let first: ServiceInstance | undefined
-    for (const instance of members.keys()) {
-      if (first === undefined || this.#order(members, instance, first) < 0) first = instance
-    }
-    return first
+function firstOf({ members }: Group): ServiceInstance | undefined {
+  /** Whether it comes before the other one, their status aside. */
+  const before = (a: ServiceInstance, b: ServiceInstance): boolean => {
+    const [from, other] = [members.get(a)!, members.get(b)!]
+    if (from.rank !== other.rank) return from.rank < other.rank
+    const age = from.createdAt(a.key) - other.createdAt(b.key)
+    return age !== 0 ? age > 0 : a.key < b.key
   }
-
-  #order(members: Group['members'], a: ServiceInstance, b: ServiceInstance): number {
-    const [rankA, rankB] = [members.get(a)!, members.get(b)!]
-    return (
-      Number(isCallable(b)) - Number(isCallable(a)) ||
-      rankA - rankB ||
-      this.#revisionOf(b, rankB) - this.#revisionOf(a, rankA) ||
-      (a.key < b.key ? -1 : 1)
-    )
+  const byId = new Map<string, ServiceInstance>()
+  for (const instance of members.keys()) {
+    const known = byId.get(instance.id)
+    if (known === undefined || before(instance, known)) byId.set(instance.id, instance)
   }
+  let first: ServiceInstance | undefined
+  for (const instance of byId.values()) {
+    if (first === undefined) first = instance
+    else if (isCallable(instance) !== isCallable(first)) first = isCallable(instance) ? instance : first
+    else if (before(instance, first)) first = instance
+  }
+  return first
 }
 
 /** The same for each way to write it. */

@@ -5,6 +5,7 @@ import type { Decoded } from './formats/format.ts'
 import type { PlacedFormat } from './formats/index.ts'
 import { readEntry } from './formats/read-entry.ts'
 import { sameInstance } from './instance.ts'
+import type { Origin } from './merged-instances.ts'
 import { TableChange } from './table-change.ts'
 import type { ErrorStatus, Logger, RegistryStatus, ServiceInstance } from './types.ts'
 
@@ -13,16 +14,27 @@ const MOST_COMPLAINTS = 100
 
 interface Row {
   revision: number
+  created: number
   /** `undefined`: the value is none of an instance. */
   instance: ServiceInstance | undefined
+}
+
+/** Of a value that is none of an instance; nothing to warn of where another format reads it. */
+interface Complaint {
+  reason: string
+  level: 'debug' | 'warn'
 }
 
 export interface RowsOptions {
   /** Of the service. */
   name: string
   placed: PlacedFormat
-  /** Another format is read here, too: what is bad for this one may be good for that. */
-  shared: boolean
+  /** Of the format among those that are read. */
+  rank: number
+  /** Formats that are read in the same range: what is bad for this one may be good for them. */
+  others: readonly PlacedFormat[]
+  /** Whether one of these ranks before this one, and complains of what is bad for all. */
+  quiet: boolean
   clock: Clock
   logger: Logger
 }
@@ -35,7 +47,7 @@ export interface RowsListener {
 }
 
 /** The keys of one range, each with its revision and what it says. */
-export class RangeRows implements WatchedKeys {
+export class RangeRows implements WatchedKeys, Origin {
   readonly #options: RowsOptions
   readonly #listener: RowsListener
   #rows = new Map<string, Row>()
@@ -51,6 +63,10 @@ export class RangeRows implements WatchedKeys {
     this.#options = options
     this.#listener = listener
     this.staleSince = options.clock.date()
+  }
+
+  get rank(): number {
+    return this.#options.rank
   }
 
   get size(): number {
@@ -80,10 +96,14 @@ export class RangeRows implements WatchedKeys {
     return this.#rows.get(key)?.revision
   }
 
+  createdAt(key: string): number {
+    return this.#rows.get(key)?.created ?? 0
+  }
+
   list(): KeyListing {
     const before = this.#rows
     const rows = new Map<string, Row>()
-    const skipped = new Map<string, string>()
+    const skipped = new Map<string, Complaint>()
     const ignored = new Set<string>()
     const change = new TableChange()
     return {
@@ -91,7 +111,7 @@ export class RangeRows implements WatchedKeys {
         const previous = before.get(entry.key)?.instance
         // Also where the revisions are the same: those of a store that was wiped say nothing.
         const decoded = this.#decode(entry)
-        if ('skip' in decoded) skipped.set(entry.key, decoded.skip)
+        if ('skip' in decoded) skipped.set(entry.key, this.#complaintOf(entry, decoded.skip))
         else if ('ignore' in decoded) ignored.add(entry.key)
         const row = rowOf(entry, decoded, previous)
         rows.set(entry.key, row)
@@ -102,7 +122,7 @@ export class RangeRows implements WatchedKeys {
         this.#rows = rows
         this.#ignored = ignored
         for (const key of this.#complained) if (!skipped.has(key)) this.#complained.delete(key)
-        for (const [key, reason] of skipped) this.#complain(key, reason)
+        for (const [key, complaint] of skipped) this.#complain(key, complaint)
         this.listed = true
         this.#listener.changed(change)
       },
@@ -145,7 +165,7 @@ export class RangeRows implements WatchedKeys {
   #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
     const { key } = entry
     const decoded = this.#decode(entry)
-    if ('skip' in decoded) this.#complain(key, decoded.skip)
+    if ('skip' in decoded) this.#complain(key, this.#complaintOf(entry, decoded.skip))
     else this.#complained.delete(key)
     if ('ignore' in decoded) this.#ignored.add(key)
     else this.#ignored.delete(key)
@@ -157,11 +177,17 @@ export class RangeRows implements WatchedKeys {
     this.#ignored.delete(key)
   }
 
-  #complain(key: string, reason: string): void {
+  #complaintOf(entry: KeyValue, reason: string): Complaint {
+    const { name, others, quiet } = this.#options
+    const good = quiet || others.some(placed => !('skip' in readEntry(placed, name, entry)))
+    return { reason, level: good ? 'debug' : 'warn' }
+  }
+
+  #complain(key: string, { reason, level }: Complaint): void {
     if (this.#complained.has(key)) return
     this.#complained.add(key)
-    const { logger, name, placed, shared } = this.#options
-    if (shared) {
+    const { logger, name, placed } = this.#options
+    if (level === 'debug') {
       logger.debug({ key, service: name, reason }, `no instance of "${placed.format.name}": ${reason}`)
       return
     }
@@ -180,8 +206,12 @@ export class RangeRows implements WatchedKeys {
 }
 
 /** An equal instance stays the same object, so that a put of what is there already is no change. */
-function rowOf({ revision }: KeyValue, decoded: Decoded, previous: ServiceInstance | undefined): Row {
+function rowOf(
+  { revision, created }: KeyValue,
+  decoded: Decoded,
+  previous: ServiceInstance | undefined,
+): Row {
   const instance = 'instance' in decoded ? decoded.instance : undefined
   const same = previous !== undefined && instance !== undefined && sameInstance(previous, instance)
-  return { revision, instance: same ? previous : instance }
+  return { revision, created, instance: same ? previous : instance }
 }

@@ -6,13 +6,10 @@ export class TableChange {
   readonly removed: ServiceInstance[] = []
   readonly updated: ServiceInstance[] = []
   readonly previous: ServiceInstance[] = []
-  /** What was written again as it was: no change, but newer. */
-  readonly rewritten: ServiceInstance[] = []
 
   note(before: ServiceInstance | undefined, after: ServiceInstance | undefined): void {
-    if (before === after) {
-      if (after !== undefined) this.rewritten.push(after)
-    } else if (before === undefined) this.added.push(after!)
+    if (before === after) return
+    if (before === undefined) this.added.push(after!)
     else if (after === undefined) this.removed.push(before)
     else {
       this.updated.push(after)

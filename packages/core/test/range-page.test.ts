@@ -51,7 +51,13 @@ function readAll(message: Buffer) {
   const entries = Array.from({ length }, (_, i) => decodeRange(message).at(i))
   return {
     ...{ revision, count, next, bytes: page.bytes },
-    entries: entries.map(({ key, value, revision, lease }) => ({ key, value, revision, lease })),
+    entries: entries.map(({ key, value, revision, created, lease }) => ({
+      key,
+      value,
+      revision,
+      created,
+      lease,
+    })),
   }
 }
 
@@ -86,7 +92,7 @@ test('fields that a later etcd may add are skipped, wherever they are', () => {
   const message = [...added, ...part(1, header), ...part(2, kv), ...added, 0x20, 1, ...added]
   expect(readAll(Buffer.from(message))).toMatchObject({
     ...{ revision: 9, count: 1, next: undefined },
-    entries: [{ key: 'a', value: Buffer.from('b'), revision: 7, lease: '0' }],
+    entries: [{ key: 'a', value: Buffer.from('b'), revision: 7, created: 0, lease: '0' }],
   })
 })
 

@@ -7,6 +7,8 @@ export interface KeyValue {
   readonly value: Buffer
   /** mod_revision */
   readonly revision: number
+  /** create_revision */
+  readonly created: number
   /** Id of the lease that it is under, `'0'` for none. */
   readonly lease: string
 }
@@ -22,8 +24,14 @@ export function textOf(bytes: Buffer, from = 0, to: number = bytes.length): stri
   return text.includes('\ufffd') ? bytes.toString('latin1', from, to) : text
 }
 
-export function keyValueOf({ key, value, mod_revision, lease }: IKeyValue): KeyValue {
-  return { key: textOf(key), value, revision: Number(mod_revision), lease: String(lease) }
+export function keyValueOf({ key, value, mod_revision, create_revision, lease }: IKeyValue): KeyValue {
+  return {
+    key: textOf(key),
+    value,
+    revision: Number(mod_revision),
+    created: Number(create_revision),
+    lease: String(lease),
+  }
 }
 
 export function eventOf({ type, kv }: IEvent): KeyEvent {

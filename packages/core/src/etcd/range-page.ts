@@ -77,6 +77,7 @@ class Row implements KeyValue {
   readonly #message: Buffer
   readonly key: string
   readonly revision: number
+  readonly created: number
   readonly #keyFrom: number
   readonly #keyTo: number
   readonly #valueFrom: number
@@ -86,10 +87,11 @@ class Row implements KeyValue {
 
   constructor(message: Buffer, from: number, to: number) {
     const fields = new Fields(message, from, to)
-    let [keyFrom, keyTo, valueFrom, valueTo, revision] = [0, 0, 0, 0, 0]
+    let [keyFrom, keyTo, valueFrom, valueTo, created, revision] = [0, 0, 0, 0, 0, 0]
     let leaseFrom: number | undefined
     while (fields.next()) {
       if (fields.id === 1) [keyFrom, keyTo] = [fields.from, fields.to]
+      else if (fields.id === 2) created = fields.number
       else if (fields.id === 3) revision = fields.number
       else if (fields.id === 5) [valueFrom, valueTo] = [fields.from, fields.to]
       else if (fields.id === 6) leaseFrom = fields.from
@@ -97,6 +99,7 @@ class Row implements KeyValue {
     this.#message = message
     this.key = textOf(message, keyFrom, keyTo)
     this.revision = revision
+    this.created = created
     this.#keyFrom = keyFrom
     this.#keyTo = keyTo
     this.#valueFrom = valueFrom

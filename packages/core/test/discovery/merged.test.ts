@@ -1,4 +1,10 @@
-import { type FormatName, goMicroFormat, kratosFormat, type ServiceInstance } from '@etcd-register/core'
+import {
+  type FormatName,
+  goMicroFormat,
+  type InstanceFormat,
+  kratosFormat,
+  type ServiceInstance,
+} from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { valueFor } from '../support/raw-writer.ts'
@@ -97,14 +103,16 @@ test('a key that a dead process left behind hides nobody at its address, and the
   const { discovery } = await discover(registry, 'ghost', { format: ['json', 'kratos'] })
   await writer.put('/services/ghost/dead', value('dead', { status: 'suspended' }))
   await writer.put('/microservices/ghost/new', value('new', {}))
-  const id = () => discovery.pick()?.id
+  const id = () => discovery.instances[0]?.id
   await expect.poll(id).toBe('new')
   await writer.put('/services/ghost/zero', value('zero', { weight: 0 }))
   await writer.put('/services/ghost/first', value('first', { version: '1' }))
   await writer.put('/services/ghost/second', value('second', { version: '1' }))
   await expect.poll(id).toBe('second')
+  // A key that is written again stays as old as it is.
   await writer.put('/services/ghost/first', value('first', { version: '2' }))
-  await expect.poll(id).toBe('first')
+  await writer.put('/services/ghost/after', value('after', { endpoints: ['http://10.0.0.9:80'] }))
+  await expect.poll(() => discovery.instances.map(({ id }) => id)).toEqual(['second', 'after'])
   // Whoever looks for the first time sees the same.
   const fresh = openRegistry(t, etcd.endpoint).discover('ghost', { format: ['json', 'kratos'] })
   await fresh.ready()
@@ -112,7 +120,54 @@ test('a key that a dead process left behind hides nobody at its address, and the
   for (const key of ['first', 'second']) await writer.del(`/services/ghost/${key}`)
   await expect.poll(id).toBe('new')
   await writer.del('/microservices/ghost/new')
-  await expect.poll(() => discovery.instances).toMatchObject([{ id: 'zero' }])
+  await expect.poll(() => discovery.instances).toMatchObject([{ id: 'zero' }, { id: 'after' }])
+})
+
+test('an instance in several formats is suspended, resumed and gone in one change each', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { format: ['json', 'kratos', 'go-zero'] })
+  const format = ['json', 'kratos', 'go-zero'] as FormatName[]
+  const filter = ({ zone }: ServiceInstance) => zone === 'eu'
+  const { discovery, witness } = await discover(registry, 'steps', { format, filter })
+  const registration = registry.register({ name: 'steps', host: '10.0.0.5', port: 8000, zone: 'eu' })
+  await registration.ready()
+  const steps = () =>
+    witness.changes.map(({ added, removed, updated }) => [added.length, removed.length, updated.length])
+  await expect.poll(steps).toEqual([[1, 0, 0]])
+  await registration.suspend()
+  await expect.poll(() => discovery.pick()).toBeUndefined()
+  await registration.resume()
+  await expect.poll(() => discovery.pick()).toBeDefined()
+  await registration.deregister()
+  await expect.poll(() => discovery.instances).toEqual([])
+  // Announced as leaving, and then gone.
+  const updated = [0, 0, 1]
+  expect(steps()).toEqual([[1, 0, 0], updated, updated, updated, [0, 1, 0]])
+})
+
+test('equal puts of two keys at one address are no change', async t => {
+  const registry = openRegistry(t, etcd.endpoint, { format: 'go-zero' })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('equal.rpc/1', '10.0.0.5:80')
+  await writer.put('equal.rpc/2', '10.0.0.5:80')
+  const { discovery, witness } = await discover(registry, 'equal.rpc')
+  for (const key of [1, 2, 1, 2])
+    await reached(discovery, await writer.put(`equal.rpc/${key}`, '10.0.0.5:80'))
+  expect(witness.changes).toHaveLength(1)
+})
+
+test('a value that none of the formats of its range reads is warned of once', async t => {
+  const logger = keepLog()
+  const format = ['json', kratosFormat({ namespace: '/services' })] as (FormatName | InstanceFormat)[]
+  const registry = openRegistry(t, etcd.endpoint, { logger })
+  const writer = openWriter(t, etcd.endpoint)
+  await writer.put('/services/nobody/listed', '{nope')
+  const { discovery } = await discover(registry, 'nobody', { format })
+  await reached(discovery, await writer.put('/services/nobody/seen', '{nope'))
+  await expect.poll(() => registry.status().watches.map(({ skipped }) => skipped)).toEqual([2, 2])
+  expect(logger.of('warn')).toEqual([
+    expect.stringContaining('/services/nobody/listed'),
+    expect.stringContaining('/services/nobody/seen'),
+  ])
 })
 
 test('an IPv6 address and a host name are the same however they are written', async t => {

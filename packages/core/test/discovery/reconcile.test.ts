@@ -31,7 +31,8 @@ class Keys implements WatchedKeys {
   list() {
     const found: KeyValue[] = []
     return {
-      add: ({ key, value, revision, lease }: KeyValue) => void found.push({ key, value, revision, lease }),
+      add: ({ key, value, revision, created, lease }: KeyValue) =>
+        void found.push({ key, value, revision, created, lease }),
       done: () => {
         this.resets += 1
         this.held.clear()
@@ -82,7 +83,13 @@ test('a reconcile repairs what went wrong unseen, and counts it', async t => {
   await writer.fill(entries('/wrong/', 20))
   await expect.poll(() => keys.size).toBe(20)
   keys.held.delete('/wrong/n1')
-  keys.held.set('/wrong/ghost', { key: '/wrong/ghost', value: Buffer.from(''), revision: 1, lease: '0' })
+  keys.held.set('/wrong/ghost', {
+    key: '/wrong/ghost',
+    value: Buffer.from(''),
+    revision: 1,
+    created: 1,
+    lease: '0',
+  })
   keys.held.set('/wrong/n2', { ...keys.held.get('/wrong/n2')!, revision: 1 })
   clock.advance(299_999)
   expect(clock.waiting).toBe(1)

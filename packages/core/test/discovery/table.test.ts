@@ -14,6 +14,7 @@ const entry = (i: number, version = '') => ({
   key: `/services/web/n${i}`,
   value: Buffer.from(valueFor('web', `n${i}`, { version })),
   revision: i,
+  created: i,
   lease: '0',
 })
 
