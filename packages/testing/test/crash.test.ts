@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -13,9 +12,10 @@ const fixture = fileURLToPath(new URL('./fixtures/abandon.mjs', import.meta.url)
 
 let built: string
 
-// A plain node process cannot load TypeScript on every Node we support, so it gets the sources built on the spot.
+// A plain node process cannot load TypeScript on every Node we support, so it gets the sources built on the spot,
+// where it finds what they import.
 beforeAll(async () => {
-  built = mkdtempSync(join(tmpdir(), 'testing-built-'))
+  built = mkdtempSync(fileURLToPath(new URL('../../../node_modules/.testing-built-', import.meta.url)))
   const entry = fileURLToPath(new URL('../src/index.ts', import.meta.url))
   const output = { format: 'esm', outDir: built, dts: false, clean: false } as const
   await build({ config: false, entry, platform: 'node', logLevel: 'silent', ...output })
