@@ -134,6 +134,18 @@ describe.concurrent('an instance leaves', () => {
     },
   )
 
+  it('what was written over its key meanwhile stays, also under no lease', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registration = await registered(aRegistry(test, link, { ttl: 10 }))
+    link.freeze()
+    await etcd.etcdctl('put', ORDERS_KEY, 'theirs')
+    const left = registration.deregister({ timeout: 5000 })
+    await link.restore()
+    await left
+    expect(await rows(etcd)).toMatchObject([{ key: ORDERS_KEY, value: 'theirs', version: 2 }])
+  })
+
   it('a key that timed out on leaving goes, and the next one with its id waits for that', async test => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd, { ttl: 10, requestTimeout: 500 })

@@ -58,6 +58,20 @@ describe.concurrent('a format of one’s own that fails to write', () => {
     await registration.update({ weight: 5 })
   })
 
+  it('an instance that is not up, is not asked for one where it says that it has no status', async test => {
+    const etcd = await anEtcd(test)
+    const moody = aFormat(({ status }) => status !== 'up')
+    const format = { ...moody, capabilities: { ...moody.capabilities, status: false } }
+    const registry = aRegistry(test, etcd, { format })
+    const registration = registry.register(orders())
+    await registration.suspend()
+    expect(registration.instance.key).toBe(ORDERS_KEY)
+    expect(registry.warnings).toEqual([])
+    await registration.resume()
+    await registration.deregister()
+    expect(await rows(etcd)).toEqual([])
+  })
+
   it.for([
     ['its lease is revoked', (lease: string) => ['lease', 'revoke', lease]],
     [

@@ -115,6 +115,19 @@ describe.concurrent('what is published', () => {
     expect(await leases(etcd)).toEqual([])
   })
 
+  it('a key that is not there while it gets no traffic is told, and kept from others of its registry', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { format: 'grpc' })
+    const registration = await registered(registry, orders({ weight: 0 }))
+    expect(await rows(etcd, '')).toEqual([])
+    expect(registration.instance.key).toBe('orders/192.0.2.1:8000')
+    const second = registry.register(orders())
+    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    await second.deregister()
+    await registration.update({ weight: 1 })
+    await untilExactly(etcd, [registration], { prefix: 'orders/' })
+  })
+
   it('an id that another process took while we were suspended stays with it', async test => {
     const etcd = await anEtcd(test)
     const plain = { format: 'plain' } as const

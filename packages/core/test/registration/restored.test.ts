@@ -4,6 +4,7 @@ import type { EtcdMember } from '@etcd-register/testing'
 import { expect, it } from 'vitest'
 import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
 import {
   aLink,
   anEtcd,
@@ -63,4 +64,26 @@ it('whoever leaves a store that was wiped leaves alone what has its key there, e
   await link.restore()
   await left
   expect(await rows(etcd)).toMatchObject([{ key: ORDERS_KEY, value: 'theirs' }])
+})
+
+it('whoever comes back to a store that was wiped stays out of what has its key there, until that is gone', async test => {
+  const etcd = await anEtcd(test)
+  const link = await aLink(test, etcd)
+  for (let i = 0; i < 5; i += 1) await etcd.etcdctl('put', '/elsewhere', String(i))
+  const registration = await registered(aRegistry(test, link, { ttl: 60 }))
+  const before = (await row(etcd, ORDERS_KEY))!.modRevision
+
+  await link.cut()
+  await etcd.restart({ wipe: true })
+  const lease = /lease (\w+) granted/.exec(await etcd.etcdctl('lease', 'grant', '60'))![1]!
+  await etcd.etcdctl('put', ORDERS_KEY, 'theirs', `--lease=${lease}`)
+  await link.restore()
+  await until(() => registration.state === 'conflict')
+  expect(await rows(etcd)).toMatchObject([{ key: ORDERS_KEY, value: 'theirs', version: 1 }])
+
+  // Guarded again.
+  await until(async () => (await etcd.metrics()).get('etcd_debugging_mvcc_watcher_total') === 1)
+  await etcd.etcdctl('del', ORDERS_KEY)
+  expect(await revision(etcd)).toBeLessThan(before)
+  await untilExactly(etcd, [registration])
 })
