@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { leases, revision, rows } from '../support/etcdctl-table.ts'
+import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
 import { timed } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -80,6 +80,44 @@ describe.concurrent('an instance leaves', () => {
     await until(async () => (await leases(etcd)).length === 0)
   })
 
+  it.for(['is registered', 'is being written'])(
+    'while its key %s: it stays closed, and of its watches only that for a late write is left',
+    async (when, test) => {
+      const etcd = await anEtcd(test)
+      const link = await aLink(test, etcd)
+      const registry = aRegistry(test, link, { ttl: 10 })
+      const watches = async () => (await etcd.metrics()).get('etcd_debugging_mvcc_watcher_total')
+      await registered(registry, orders({ port: 8001 }))
+      await until(async () => (await watches()) === 1)
+      if (when === 'is being written') link.freeze('down')
+      const registration = registry.register(orders())
+      await until(async () => (await rows(etcd)).length === 2)
+      if (when === 'is registered') await until(async () => (await watches()) === 2)
+      const events = eventsOf(registration)
+      await registration.deregister({ timeout: 100 })
+      await link.restore()
+      // A third one, written last, is the last to be watched.
+      await registered(registry, orders({ port: 8002 }))
+      await until(async () => (await watches()) === 3)
+      expect(events).toEqual(['closed'])
+      expect(registration.state).toBe('closed')
+    },
+  )
+
+  it('while an update is under way that etcd has: that is done', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registration = await registered(aRegistry(test, link, { ttl: 10 }))
+    link.freeze('down')
+    const updated = registration.update({ weight: 5 })
+    await until(async () => (await row(etcd))!.version === 2)
+    const left = registration.deregister({ timeout: 5000 })
+    await link.restore()
+    await updated
+    await left
+    expect(await rows(etcd)).toEqual([])
+  })
+
   it('while etcd is frozen: it ends in time, and the end of the lease finishes the work', async test => {
     const etcd = await anEtcd(test)
     const registration = await registered(aRegistry(test, etcd, { ttl: 2 }))
@@ -134,16 +172,37 @@ describe.concurrent('an instance leaves', () => {
     },
   )
 
-  it('what was written over its key meanwhile stays, also under no lease', async test => {
+  it('what was written over one of its keys meanwhile stays, also under no lease, and the others go', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
-    const registration = await registered(aRegistry(test, link, { ttl: 10 }))
+    const registry = aRegistry(test, link, { ttl: 10, format: ['grpc', 'json'] })
+    await registered(registry, orders({ name: 'other' }))
+    const others = await rows(etcd, '')
+    const registration = await registered(registry)
     link.freeze()
-    await etcd.etcdctl('put', ORDERS_KEY, 'theirs')
+    await etcd.etcdctl('put', registration.instance.key, 'theirs')
     const left = registration.deregister({ timeout: 5000 })
     await link.restore()
     await left
-    expect(await rows(etcd)).toMatchObject([{ key: ORDERS_KEY, value: 'theirs', version: 2 }])
+    const found = (await rows(etcd, '')).filter(({ key }) => !others.some(other => other.key === key))
+    expect(found).toMatchObject([{ key: registration.instance.key, value: 'theirs', version: 2 }])
+  })
+
+  it('who registers under its key after that is left alone', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    await registered(registry, orders({ port: 8001 }))
+    const registration = await registered(registry)
+    const discovery = registry.discover('orders')
+    await discovery.ready()
+    await registration.deregister()
+    await until(() => discovery.instances.length === 1)
+    await registered(aRegistry(test, etcd))
+    const found = await row(etcd)
+    await until(() => discovery.instances.length === 2)
+    // What was done at the sight of it was done before this.
+    await registered(registry, orders({ port: 8002 }))
+    expect(await row(etcd)).toEqual(found)
   })
 
   it('a key that timed out on leaving goes, and the next one with its id waits for that', async test => {
@@ -154,10 +213,12 @@ describe.concurrent('an instance leaves', () => {
     await etcd.freeze()
     await leaving.deregister({ timeout: 300 })
     const next = registry.register(orders({ version: 'next' }))
+    const events = eventsOf(next)
     etcd.thaw()
     await next.ready()
     const [found] = await untilExactly(etcd, [next, staying])
     expect(JSON.parse(found!.value)).toMatchObject({ version: 'next', status: 'up' })
     expect(found!.version).toBe(1)
+    expect(events).toEqual(['registered'])
   })
 })

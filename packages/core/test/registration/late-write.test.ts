@@ -9,6 +9,7 @@ import {
   anEtcd,
   aRegistry,
   type Cleanup,
+  eventsOf,
   orders,
   registered,
   untilExactly,
@@ -75,12 +76,14 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
     await late.fastAgain()
     await left
     const second = await registered(registry, orders({ weight: 2 }))
+    const events = eventsOf(second)
     const found = await untilExactly(etcd, [other, second])
 
     late.deliver()
     const deliveredAt = performance.now()
     await until(() => performance.now() - deliveredAt > 1000)
     expect(await untilExactly(etcd, [other, second])).toEqual(found)
+    expect(events).toEqual([])
   })
 
   it('and after it was suspended in a format without a status: it stays out', async test => {
@@ -101,5 +104,22 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
 
     await registration.resume()
     await untilExactly(etcd, [other, registration])
+  })
+
+  it('and after it was suspended in a format without a status and left: it is gone', async test => {
+    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test, { format: plainFormat() })
+    let registration!: Registration
+    const late = await writeLate(() => {
+      registration = registry.register(orders())
+    })
+    const suspended = registration.suspend()
+    await late.fastAgain()
+    await suspended
+    await registration.deregister()
+    const before = await revision(etcd)
+
+    late.deliver()
+    await until(async () => (await revision(etcd)) > before, { what: 'the late write is done' })
+    await untilExactly(etcd, [other])
   })
 })

@@ -88,6 +88,14 @@ describe.concurrent('two processes with one id', () => {
     expect(events).toEqual(['conflict', 'registered'])
   })
 
+  it('the older one comes back suspended if it was suspended meanwhile', async test => {
+    const { etcd, older, newer } = await anOlderAndANewer(test)
+    await older.suspend().catch(() => {})
+    await newer.deregister()
+    await until(() => older.state === 'suspended')
+    expect(JSON.parse((await row(etcd))!.value)).toMatchObject({ version: 'older', status: 'suspended' })
+  })
+
   it('the older one comes back when the newer one crashes', async test => {
     const { etcd, link, older, newer, newerRegistry } = await anOlderAndANewer(test, 2)
     await link.cut()
@@ -174,6 +182,37 @@ describe.concurrent('two registrations with one id in one registry', () => {
     await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
     await second.deregister()
     expect(await untilExactly(etcd, [first])).toEqual(found)
+  })
+
+  it('the second, which had nothing, loses nothing with the lease', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const first = await registered(registry)
+    const second = registry.register(orders())
+    await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    const [events, seconds] = [eventsOf(first), eventsOf(second)]
+    await etcd.etcdctl('lease', 'revoke', registry.status().lease.id!)
+    await until(() => registry.status().lease.losses === 1 && events.includes('registered'))
+    expect(second.state).toBe('registering')
+    expect(seconds).toEqual([])
+  })
+
+  it('of two that wait until the first has left, one has the key and the other is refused', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 20 })
+    const other = await registered(registry, orders({ name: 'other' }))
+    const first = await registered(registry)
+    link.freeze('down')
+    const left = first.deregister({ timeout: 5000 })
+    const two = ['a', 'b'].map(version => registry.register(orders({ version })))
+    const outcomes = Promise.allSettled(two.map(registration => registration.ready()))
+    await link.restore()
+    await left
+    expect((await outcomes).map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    expect(two[1]!.state).toBe('registering')
+    const [found] = await untilExactly(etcd, [two[0]!, other])
+    expect(versionIn(found)).toBe('a')
   })
 
   it('leaving and coming again at once, many times, ends with the last one', async test => {

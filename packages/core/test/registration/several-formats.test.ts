@@ -125,20 +125,29 @@ describe.concurrent('an instance in several formats at once', () => {
     },
   )
 
-  it('one that starts without traffic stays out of the keys of who came after it', async test => {
-    const etcd = await anEtcd(test)
-    const older = await registered(aRegistry(test, etcd, { format: ['json', 'grpc'] }), orders({ weight: 0 }))
-    const newer = await registered(aRegistry(test, etcd, { format: 'grpc' }))
-    await expect(older.update({ weight: 100 })).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
-    expect(older.state).toBe('conflict')
-    expect(newer.state).toBe('registered')
-  })
+  it.for([{ format: ['json', 'grpc'] as const }, { format: ['grpc'] as const }])(
+    'one that starts without traffic stays out of the keys of who came after it, until they are free ($format)',
+    async ({ format }, test) => {
+      const etcd = await anEtcd(test)
+      const older = await registered(aRegistry(test, etcd, { format: [...format] }), orders({ weight: 0 }))
+      const newer = await registered(aRegistry(test, etcd, { format: 'grpc' }))
+      await older.update({ version: '2' })
+      await expect(older.update({ weight: 100 })).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+      expect(older.state).toBe('conflict')
+      expect(newer.state).toBe('registered')
+      await newer.deregister()
+      await until(() => older.state === 'registered')
+      expect(await rows(etcd, '')).toHaveLength(format.length)
+    },
+  )
 
-  it('in conflict over two of three keys the third is not left behind', async test => {
+  it('in conflict over two of three keys the third is not left behind, and the two are left alone', async test => {
     const etcd = await anEtcd(test)
     const older = await registered(aRegistry(test, etcd, { format: ['json', 'kratos', 'grpc'] }))
     const newer = await registered(aRegistry(test, etcd, { format: ['json', 'grpc'] }))
     await until(async () => (await rows(etcd, '')).length === 2)
+    // Written over once, and not deleted.
+    expect(await rows(etcd, '')).toMatchObject([{ version: 2 }, { version: 2 }])
     expect(older.state).toBe('conflict')
     await newer.deregister()
     await until(async () => (await rows(etcd, '')).length === 3)
