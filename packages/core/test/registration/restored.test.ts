@@ -87,3 +87,26 @@ it('whoever comes back to a store that was wiped stays out of what has its key t
   expect(await revision(etcd)).toBeLessThan(before)
   await untilExactly(etcd, [registration])
 })
+
+it('whoever stayed out before the store was wiped stays out after it', async test => {
+  const etcd = await anEtcd(test)
+  const link = await aLink(test, etcd)
+  for (let i = 0; i < 5; i += 1) await etcd.etcdctl('put', '/elsewhere', String(i))
+  const olderRegistry = aRegistry(test, link, { format: 'grpc', ttl: 60 })
+  const older = await registered(olderRegistry, orders({ weight: 0 }))
+  const newer = await registered(aRegistry(test, etcd, { format: 'grpc', ttl: 60 }))
+  await older.update({ weight: 100 }).catch(() => {})
+  expect(older.state).toBe('conflict')
+
+  await link.cut()
+  await etcd.restart({ wipe: true })
+  await until(async () => (await rows(etcd, 'orders/')).length === 1)
+  const found = await untilExactly(etcd, [newer], { prefix: 'orders/' })
+  await link.restore()
+  await until(() => olderRegistry.status().lease.losses === 1)
+  // What it does of itself with its new lease it does before this.
+  const another = await registered(olderRegistry, orders({ name: 'another' }))
+  await another.update({ weight: 50 })
+  expect(await rows(etcd, 'orders/')).toEqual(found)
+  expect(older.state).toBe('conflict')
+})

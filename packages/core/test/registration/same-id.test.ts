@@ -160,6 +160,8 @@ describe.concurrent('two registrations with one id in one registry', () => {
     const events = eventsOf(first)
     const second = registry.register(orders({ version: 'second' }))
     await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
+    const failures = new Set<string | undefined>()
+    await until(() => failures.add(registry.status().registrations[1]!.lastError?.at).size > 2)
     expect(second.state).toBe('registering')
     expect(versionIn(await row(etcd))).toBe('first')
     expect(registry.warnings).toEqual([expect.stringContaining('has a registration under')])
@@ -206,13 +208,16 @@ describe.concurrent('two registrations with one id in one registry', () => {
     link.freeze('down')
     const left = first.deregister({ timeout: 5000 })
     const two = ['a', 'b'].map(version => registry.register(orders({ version })))
+    const events = eventsOf(two[0]!)
     const outcomes = Promise.allSettled(two.map(registration => registration.ready()))
+    await until(async () => JSON.parse((await row(etcd))!.value).status === 'leaving')
     await link.restore()
     await left
     expect((await outcomes).map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
     expect(two[1]!.state).toBe('registering')
     const [found] = await untilExactly(etcd, [two[0]!, other])
     expect(versionIn(found)).toBe('a')
+    expect(events).toEqual(['registered'])
   })
 
   it('leaving and coming again at once, many times, ends with the last one', async test => {
