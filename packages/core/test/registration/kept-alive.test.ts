@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest'
+import { Connection } from '../../src/etcd/connection.ts'
+import { type Lease, LeaseKeeper } from '../../src/lease.ts'
+import { resolveOptions } from '../../src/options.ts'
+import { leases } from '../support/etcdctl-table.ts'
+import { MovedClock } from '../support/moved-clock.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { anEtcd, type Cleanup } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+type OpenKeepAlive = Connection['openKeepAlive']
+
+/** What a test does to grants and streams on their way; both are etcd's own. */
+interface Ways {
+  grant?(grant: Connection['grant'], clock: MovedClock): Connection['grant']
+  openKeepAlive?(open: OpenKeepAlive): OpenKeepAlive
+}
+
+/** The keeper of a lease of 3 s whose first renewal is at 500 ms; time stands still but for the test. */
+async function aKeeper(test: Cleanup, ways: Ways = {}) {
+  const etcd = await anEtcd(test)
+  const options = resolveOptions({ hosts: etcd.endpoint, ttl: 3, logger: false }, {})
+  const clock = new MovedClock(0.5)
+  const connection = new Connection(options, clock)
+  test.onTestFinished(() => connection.close())
+  const [grant, open] = [connection.grant.bind(connection), connection.openKeepAlive.bind(connection)]
+  const counts = { opened: 0, sent: 0, renewed: 0 }
+  connection.grant = ways.grant?.(grant, clock) ?? grant
+  connection.openKeepAlive = async handlers => {
+    counts.opened += 1
+    const stream = await (ways.openKeepAlive?.(open) ?? open)(handlers)
+    const write: typeof stream.write = message => {
+      counts.sent += 1
+      return stream.write(message)
+    }
+    return { ...stream, write, cancel: failed => stream.cancel(failed) }
+  }
+  const keeper = new LeaseKeeper({ connection, clock, logger: options.logger, ttl: 3 })
+  const events: string[] = []
+  const user = {
+    held: ({ id }: Lease) => void events.push(`held ${id}`),
+    lost: () => void events.push(`lost, and has ${keeper.current?.id ?? 'none'}`),
+    failed() {},
+    renewed() {
+      counts.renewed += 1
+    },
+  }
+  keeper.acquire(user)
+  test.onTestFinished(() => keeper.release(user).catch(() => {}))
+  return { etcd, clock, keeper, counts, events }
+}
+
+/** Renewed once, at 500 ms. */
+async function aRenewedLease(test: Cleanup, ways?: Ways) {
+  const all = await aKeeper(test, ways)
+  const { clock, keeper, counts } = all
+  await until(() => keeper.current !== undefined && clock.waiting === 2)
+  clock.advance(500)
+  await until(() => counts.renewed === 1)
+  return all
+}
+
+describe.concurrent('a lease that is kept', () => {
+  it('is as old as the request for it', async test => {
+    const { keeper } = await aKeeper(test, {
+      grant: (grant, clock) => async ttl => {
+        const granted = await grant(ttl)
+        clock.advance(700)
+        return granted
+      },
+    })
+    await until(() => keeper.current)
+    expect(keeper.status()).toMatchObject({ lastAckAge: 700, expiresIn: 2300 })
+  })
+
+  it('lasts as long as an answer says, also if that is not what was granted', async test => {
+    const { keeper } = await aRenewedLease(test, {
+      openKeepAlive: open => handlers =>
+        open({ ...handlers, onData: answer => handlers.onData({ ...answer, TTL: '2' }) }),
+    })
+    expect(keeper.status()).toMatchObject({ lastAckAge: 0, expiresIn: 2000 })
+  })
+
+  it('is not given up since another one is not found', async test => {
+    const { keeper, events } = await aRenewedLease(test)
+    const { id } = keeper.current!
+    keeper.invalidate('1')
+    expect(keeper.current?.id).toBe(id)
+    keeper.invalidate(id)
+    await until(() => events.length === 3)
+    expect(events.slice(0, 2)).toEqual([`held ${id}`, 'lost, and has none'])
+  })
+
+  it('is followed by the next one at once, and nothing is sent for it any more', async test => {
+    const { clock, counts, keeper, events, etcd } = await aRenewedLease(test)
+    const before = { ...counts }
+    clock.advance(60_000)
+    await until(() => events.length === 3)
+    expect(counts).toEqual(before)
+    expect(await leases(etcd)).toContain(keeper.status().id)
+    // And each time.
+    clock.advance(60_000)
+    await until(() => events.length === 5)
+  })
+
+  it('after a stall of ours an answer has time to be read, on the stream that it came by', async test => {
+    const { clock, counts } = await aRenewedLease(test)
+    // The keepalive of 1500 ms is sent, and no answer read, before all these are over.
+    clock.advance(1000)
+    clock.advance(1400)
+    await until(() => counts.renewed === 2)
+    expect(counts).toEqual({ opened: 1, sent: 2, renewed: 2 })
+  })
+
+  it('whose streams end after one answer each opens no more than one before time goes on', async test => {
+    const { clock, counts } = await aRenewedLease(test, {
+      openKeepAlive: open => handlers =>
+        open({
+          ...handlers,
+          onData(answer) {
+            handlers.onData(answer)
+            handlers.onClose(new Error('over') as never)
+          },
+        }),
+    })
+    await until(() => clock.waiting === 2)
+    expect(counts.opened).toBe(1)
+    clock.advance(100)
+    await until(() => counts.renewed === 2)
+    expect(counts.opened).toBe(2)
+  })
+})
+
+it('where no lease is granted it is asked for another time only after a while', async test => {
+  let asked = 0
+  const { clock, keeper } = await aKeeper(test, {
+    grant: grant => async ttl => {
+      asked += 1
+      if (asked < 3) throw new Error('no')
+      return grant(ttl)
+    },
+  })
+  await until(() => clock.waiting === 1)
+  expect(asked).toBe(1)
+  clock.advance(100)
+  await until(() => asked === 2 && clock.waiting === 1)
+  clock.advance(100)
+  expect(asked).toBe(2)
+  clock.advance(50)
+  await until(() => keeper.current)
+})
