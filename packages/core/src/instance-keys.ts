@@ -154,8 +154,7 @@ export class InstanceKeys {
   }
 
   #give({ key, revision }: KeyValue): { taken: string } {
-    // Not as it is: by that we could overwrite and delete it.
-    this.#known.set(key, ABSENT)
+    // Not known as it is: by that we could overwrite and delete it.
     this.#guard(key, { revision, present: true })
     return { taken: key }
   }

@@ -187,12 +187,8 @@ export class LeaseKeeper {
           await connection.whenUp(over.signal)
           try {
             const next = await connection.openKeepAlive({
-              onData: ({ ID, TTL }) => {
-                if (ID === term.id && stream === next) acknowledged(Number(TTL))
-              },
-              onClose: () => {
-                if (stream === next) reopen(false)
-              },
+              onData: ({ TTL }) => acknowledged(Number(TTL)),
+              onClose: () => reopen(false),
             })
             if (over.signal.aborted) return next.cancel()
             opened += 1

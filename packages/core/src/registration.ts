@@ -251,8 +251,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       }
     } catch (error) {
       if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') throw error
-      lease.invalidate(id)
-      return this.#lookAgain()
+      // Whether it is lost now or was before, the next one is looked at.
+      return lease.invalidate(id)
     }
     this.#lastError = undefined
     this.#told.clear()
@@ -317,9 +317,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** Announces, then deletes. */
   async #retire(announce: boolean): Promise<void> {
     const { current } = this.#deps.lease
-    if (announce && current !== undefined && this.#keys.names.length > 0) {
-      await this.#announce(current).catch(() => {})
-    }
+    if (announce && current !== undefined) await this.#announce(current).catch(() => {})
     await this.#keys.remove()
   }
 

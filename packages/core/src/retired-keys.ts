@@ -45,9 +45,9 @@ export class RetiredKeys {
           }
         }
       } catch (error) {
-        const { code, retryable } = error as EtcdRegisterError
+        const { retryable } = error as EtcdRegisterError
         // Where the one who leaves is the last user, the end of the lease deletes what we may not.
-        if (code === 'ERR_CLOSED' || lease.users === 0 || (!retryable && lease.users === 1)) return
+        if (lease.users === 0 || (!retryable && lease.users === 1)) return
         await sleep(clock, backoff(attempt, clock))
         await connection.whenUp(never)
       }

@@ -51,7 +51,7 @@ export interface CallOptions {
 export interface EtcdStream<Request> {
   readonly member: string
   write(request: Request): void
-  /** Ends it; `onClose` is not called any more. `failed`: the member is passed over for a while. */
+  /** Ends it; its handlers are not called any more. `failed`: the member is passed over for a while. */
   cancel(failed?: boolean): void
 }
 

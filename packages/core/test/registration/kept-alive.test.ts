@@ -41,7 +41,7 @@ async function aKeeper(test: Cleanup, ways: Ways = {}) {
   const events: string[] = []
   const user = {
     held: ({ id }: Lease) => void events.push(`held ${id}`),
-    lost: () => void events.push(`lost, and has ${keeper.current?.id ?? 'none'}`),
+    lost: (reason: string) => void events.push(`lost ${reason}, has ${keeper.current?.id ?? 'none'}`),
     failed() {},
     renewed() {
       counts.renewed += 1
@@ -84,13 +84,24 @@ describe.concurrent('a lease that is kept', () => {
   })
 
   it('is not given up since another one is not found', async test => {
-    const { keeper, events } = await aRenewedLease(test)
+    const { clock, keeper, events, counts } = await aRenewedLease(test)
     const { id } = keeper.current!
     keeper.invalidate('1')
+    clock.advance(1000)
+    await until(() => counts.renewed === 2)
     expect(keeper.current?.id).toBe(id)
     keeper.invalidate(id)
     await until(() => events.length === 3)
-    expect(events.slice(0, 2)).toEqual([`held ${id}`, 'lost, and has none'])
+    expect(events.slice(0, 2)).toEqual([`held ${id}`, 'lost lease-revoked, has none'])
+  })
+
+  it('is over at once if an answer gives it no time', async test => {
+    const { clock, keeper, events, etcd } = await aKeeper(test)
+    await until(() => keeper.current !== undefined && clock.waiting === 2)
+    await etcd.etcdctl('lease', 'revoke', keeper.status().id!)
+    clock.advance(500)
+    await until(() => events.length === 3)
+    expect(events[1]).toBe('lost lease-revoked, has none')
   })
 
   it('is followed by the next one at once, and nothing is sent for it any more', async test => {
