@@ -1,5 +1,8 @@
 import { type InstanceFormat, jsonFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
+import { Advertisement } from '../../src/advertisement.ts'
+import { resolveFormats } from '../../src/formats/index.ts'
+import { resolveService } from '../../src/options.ts'
 import { leases, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -57,6 +60,21 @@ describe.concurrent('a format of one’s own that fails to write', () => {
     await registration.resume()
     expect(registration.state).toBe('registered')
     await registration.update({ weight: 5 })
+  })
+
+  it('an id for the address that was found, leaves what is shown as it was', () => {
+    const defaults = {
+      id({ address }: { address: string }) {
+        if (address.startsWith('192.')) throw new Error('boom')
+        return address
+      },
+    }
+    const formats = resolveFormats({ ...jsonFormat(), defaults }, { default: '/services' })
+    const advertised = new Advertisement(resolveService({ name: 'orders', port: 8000 }), '127.0.0.1', formats)
+    expect(() => {
+      advertised.host = '192.0.2.1'
+    }).toThrow('boom')
+    expect(advertised.instance()).toMatchObject({ id: '127.0.0.1:8000', host: '127.0.0.1' })
   })
 
   it('an instance that is not up, is not asked for one where it says that it has no status', async test => {

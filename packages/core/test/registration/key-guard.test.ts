@@ -6,6 +6,7 @@ const at = (revision: number): KeyValue => ({
   key: 'ours',
   value: Buffer.from(String(revision)),
   revision,
+  created: 5,
   lease: '1',
 })
 const put = (revision: number): KeyEvent => ({ type: 'put', ...at(revision) })
@@ -25,6 +26,12 @@ function aGuard() {
   return { guard, seen }
 }
 
+function list(guard: KeyGuard, entries: KeyValue[], revision: number): void {
+  const listing = guard.list()
+  for (const entry of entries) listing.add(entry)
+  listing.done(revision)
+}
+
 it('of several changes of a key at once the last one is seen', () => {
   const { guard, seen } = aGuard()
   guard.apply([del(6), put(7)])
@@ -37,12 +44,12 @@ it('of several changes of a key at once the last one is seen', () => {
 
 it('after a gap it is seen what became of a key, at the revision of that, once', () => {
   const { guard, seen } = aGuard()
-  guard.reset([at(5)], 8)
+  list(guard, [at(5)], 8)
   expect(seen).toEqual([])
-  guard.reset([at(7)], 9)
-  guard.reset([at(7)], 10)
-  guard.reset([], 11)
-  guard.reset([], 12)
+  list(guard, [at(7)], 9)
+  list(guard, [at(7)], 10)
+  list(guard, [], 11)
+  list(guard, [], 12)
   expect(seen).toEqual([
     ['7', 7],
     [undefined, 11],
@@ -51,15 +58,15 @@ it('after a gap it is seen what became of a key, at the revision of that, once',
 
 it('of a store that went back no revision counts, also where the key stands as it did', () => {
   for (const follow of [
-    (guard: KeyGuard) => guard.reset([at(5)], 9),
+    (guard: KeyGuard) => list(guard, [at(5)], 9),
     (guard: KeyGuard) => guard.apply([del(8), put(9)]),
   ]) {
     const { guard, seen } = aGuard()
     follow(guard)
     seen.length = 0
-    guard.reset([at(5)], 6)
-    guard.reset([at(5)], 6)
-    guard.reset([], 4)
+    list(guard, [at(5)], 6)
+    list(guard, [at(5)], 6)
+    list(guard, [], 4)
     expect(seen).toEqual([
       ['5', undefined],
       [undefined, undefined],

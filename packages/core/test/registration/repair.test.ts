@@ -90,6 +90,20 @@ describe.concurrent('somebody else touches what is ours', () => {
     expect(events).toEqual([])
   })
 
+  it('a key that an operator overwrote while an update of it is under way has the update', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registration = await registered(aRegistry(test, link, { ttl: 10 }))
+    const events = eventsOf(registration)
+    link.delay(500)
+    const updated = registration.update({ weight: 5 })
+    await etcd.etcdctl('put', ORDERS_KEY, 'nonsense')
+    await updated
+    await link.restore()
+    expect(JSON.parse((await row(etcd))!.value)).toMatchObject({ weight: 5 })
+    expect(events).toEqual([])
+  })
+
   it('a revoked lease is one loss and one registration under a new lease', async test => {
     const etcd = await anEtcd(test)
     // Its next renewal is far, and not what tells.
