@@ -113,6 +113,7 @@ describe.concurrent('a format of one’s own that fails to write', () => {
         await until(() => registration.state === 'lost')
         await until(() => registry.warnings.filter(text => text.includes('boom')).length === times)
         await until(() => other.state === 'registered')
+        expect(registration.instance.key).toBe(ORDERS_KEY)
         fails = false
         await until(() => registration.state === 'registered')
         expect(statusOf(registry, registration).lastError).toBeUndefined()

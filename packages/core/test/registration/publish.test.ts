@@ -3,7 +3,15 @@ import { describe, expect, it } from 'vitest'
 import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { anEtcd, aRegistry, eventsOf, orders, registered, untilExactly } from '../support/write-side.ts'
+import {
+  aLink,
+  anEtcd,
+  aRegistry,
+  eventsOf,
+  orders,
+  registered,
+  untilExactly,
+} from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -32,6 +40,19 @@ describe.concurrent('what is published', () => {
     const found = await row(etcd)
     expect(JSON.parse(found!.value).weight).toBe(99)
     expect(found!.version).toBeLessThan(5)
+  })
+
+  it('an update that came while another was being written is in etcd when it resolves', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const registration = await registered(aRegistry(test, link, { ttl: 10 }))
+    link.delay(300)
+    const first = registration.update({ weight: 5 })
+    await until(async () => (await row(etcd))!.version === 2)
+    await registration.update({ weight: 6 })
+    expect(JSON.parse((await row(etcd))!.value)).toMatchObject({ weight: 6 })
+    await first
+    await link.restore()
   })
 
   it('an update that is too large is refused, and what was there stays', async test => {

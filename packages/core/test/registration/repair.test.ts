@@ -75,6 +75,16 @@ describe.concurrent('somebody else touches what is ours', () => {
     expect(events).toEqual([])
   })
 
+  it('a key put again with our own value under no lease is under ours again', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd))
+    const before = await row(etcd)
+    const events = eventsOf(registration)
+    await etcd.etcdctl('put', ORDERS_KEY, before!.value)
+    await until(() => events.includes('registered'))
+    expect(await row(etcd)).toMatchObject({ lease: before!.lease, value: before!.value })
+  })
+
   it('a key deleted while an update of it is under way is written once', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
