@@ -61,8 +61,8 @@ const variants: Record<string, Variant[]> = {
       name: 'core-embedded',
       plugins: [onEmbeddedEtcd],
       include: ['test/{registration,discovery,server}/*.test.ts', 'test/security/secrets.test.ts'],
-      // what needs several members, a store on disk, the lines that etcd logs, or many minutes
-      exclude: ['test/**/{cluster,dead-member,restored,access,soak}.test.ts'],
+      // what needs several members, a store on disk, a quota, the lines that etcd logs, or many minutes
+      exclude: ['test/**/{cluster,dead-member,restored,full,access,soak}.test.ts'],
     },
   ],
   koa: [

@@ -32,6 +32,7 @@ export const AWAY: ReadonlySet<ErrorCode> = new Set([
 ])
 
 const LEASE = 'a lease'
+const WRITE = 'a write'
 
 /** A condition that comes back within this time is the same one. In ms. */
 const FLAPPING = 60_000
@@ -75,6 +76,8 @@ export class Connection {
   #lastError: ErrorStatus | undefined
   /** What was warned of last, and when. */
   #told: { code: ErrorCode; at: number } | undefined
+  /** It reads, but writes nothing; told once. */
+  #full = false
   readonly #waiting = new Set<() => void>()
   #member: string | undefined
 
@@ -94,7 +97,7 @@ export class Connection {
 
   txn(request: ITxnRequest, options?: CallOptions): Promise<ITxnResponse> {
     const keys = () => [...new Set(request.compare?.map(({ key }) => String(key)))]
-    return this.#call('a write', { ...options, keys }, (transport, call) => transport.kv.txn(request, call))
+    return this.#call(WRITE, { ...options, keys }, (transport, call) => transport.kv.txn(request, call))
   }
 
   /** `sentAt`: when the request that was granted went out, by our clock. */
@@ -176,6 +179,7 @@ export class Connection {
         const call = { deadline: Date.now() + timeout, interceptors: [note] }
         const result = await this.#unlessClosed(run(transport, call), () => cancel())
         this.#answered(transport.lastMember, what !== LEASE)
+        if (what === WRITE || what === LEASE) this.#full = false
         return result
       } catch (cause) {
         const error = this.#failed(cause, what, keys?.())
@@ -273,6 +277,10 @@ export class Connection {
     if (this.#state === 'closed') return
     if (!AWAY.has(error.code)) {
       this.#answered(this.#member, true)
+      if (error.code === 'ERR_ETCD_NO_SPACE' && !this.#full) {
+        this.#full = true
+        this.#options.logger.warn({ err: error, code: error.code }, `${error.message} Trying on.`)
+      }
       return
     }
     this.#warn(error)
