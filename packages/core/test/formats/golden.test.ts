@@ -44,8 +44,14 @@ const goldenOf = (name: string) => JSON.parse(readFileSync(new URL(`${name}.json
 
 test('docs/interop.md has a row and an example for each format', () => {
   const text = readFileSync(new URL('../../../../docs/interop.md', import.meta.url), 'utf8')
-  const rows = [...text.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name]) => name).slice(1)
-  expect(rows).toEqual(Object.keys(FORMATS))
+  const rows = [...text.matchAll(/^\| `([\w-]+)` \|.*\| (\d+) s \| `?([^|`]+)`? \|[^|]+\|$/gm)]
+  expect(rows.map(([, name, ttl, id]) => ({ name, ttl: Number(ttl), id }))).toEqual(
+    Object.keys(FORMATS).map(name => {
+      const { ttl, id } = goldenOf(name).defaults
+      const shape = id.replace('10.0.0.5:8000', 'host:port').replace('orders-', '<name>-')
+      return { name, ttl, id: shape.replace(/[\da-f]{8}-[\da-f-]{27}$/, 'UUID') }
+    }),
+  )
   const examples = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code).join('')
   for (const [name, factory] of Object.entries(FACTORIES)) {
     expect(examples.includes(`'${name}'`) || examples.includes(factory.name), name).toBe(true)
