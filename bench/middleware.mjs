@@ -1,5 +1,6 @@
-// CPU of the server for each request, with the middleware and without, in turns; and between two servers without, which
-// is the noise. Three processes of each kind, since two of one kind differ, too. usage: node bench/middleware.mjs [rounds]
+// CPU of the server for each request, with the middleware, without, and with one that does nothing, in turns; and between
+// two servers without, which is the noise. Several processes of each kind, since two of one kind differ, too.
+// usage: node bench/middleware.mjs [rounds]
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -8,7 +9,8 @@ import { startApp } from './app.mjs'
 import { spread } from './statistics.mjs'
 
 const rounds = Number(process.argv[2] ?? 8)
-const trios = 3
+const kinds = ['with', 'without', 'without', 'empty']
+const sets = kinds.length
 const requests = 4000
 const load = fileURLToPath(new URL('load.mjs', import.meta.url))
 
@@ -20,10 +22,9 @@ async function microsecondsEach(app) {
 }
 
 /** One server of each kind: the CPU per request in each round but the first, which warms up. */
-async function trio(framework, etcd, first) {
-  const kinds = ['with', 'without', 'without']
+async function oneSet(framework, etcd, first) {
   const apps = []
-  const costs = [[], [], []]
+  const costs = kinds.map(() => [])
   try {
     // The one that starts first is dearer, so each kind is the first once.
     for (let i = 0; i < kinds.length; i++) {
@@ -47,26 +48,27 @@ const etcd = await startEtcdBinary()
 try {
   const rows = {}
   for (const framework of ['express', 'koa', 'nest']) {
-    const [adapted, plain, other] = [[], [], []]
-    for (let i = 0; i < trios; i++) {
-      const costs = await trio(framework, etcd, i)
-      for (const [kind, all] of [adapted, plain, other].entries()) all.push(...costs[kind])
+    const all = kinds.map(() => [])
+    for (let i = 0; i < sets; i++) {
+      const costs = await oneSet(framework, etcd, i)
+      for (const [kind, some] of costs.entries()) all[kind].push(...some)
     }
+    const [adapted, plain, other, empty] = all
+    const against = (costs, others) =>
+      spread(
+        costs.map((cost, i) => cost / others[i]),
+        3,
+      )
+    const without = plain.map((cost, i) => (cost + other[i]) / 2)
     rows[framework] = {
       'without, µs': spread(plain, 1),
-      'with, µs': spread(adapted, 1),
-      'with / without': spread(
-        adapted.map((cost, i) => (2 * cost) / (plain[i] + other[i])),
-        3,
-      ),
-      'without / without': spread(
-        other.map((cost, i) => cost / plain[i]),
-        3,
-      ),
+      'with / without': against(adapted, without),
+      'with / empty': against(adapted, empty),
+      'without / without': against(other, plain),
     }
   }
   console.log(
-    `CPU for each request: ${trios} x ${rounds} rounds of ${requests} requests; median (middle half); Node ${process.version}`,
+    `CPU for each request: ${sets} x ${rounds} rounds of ${requests} requests; median (middle half); Node ${process.version}`,
   )
   console.table(rows)
 } finally {

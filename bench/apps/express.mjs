@@ -1,8 +1,9 @@
 import express from 'express'
 
-export async function listen(adapted) {
+export async function listen(how) {
   const app = express()
-  if (adapted) {
+  if (how === 'empty') app.use((_request, _response, next) => next())
+  if (how === 'with') {
     const { etcdRegister } = await import('@etcd-register/express')
     app.use(etcdRegister({ name: 'bench' }))
   }

@@ -1,8 +1,9 @@
 import Koa from 'koa'
 
-export async function listen(adapted) {
+export async function listen(how) {
   const app = new Koa()
-  if (adapted) {
+  if (how === 'empty') app.use((_context, next) => next())
+  if (how === 'with') {
     const { etcdRegister } = await import('@etcd-register/koa')
     app.use(etcdRegister({ name: 'bench' }))
   }

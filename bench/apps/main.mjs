@@ -1,9 +1,9 @@
-// An app in a process of its own: `node main.mjs express with`. Its parent asks over IPC, and ends it.
+// An app in a process of its own: `node main.mjs express with`; `without`, and `empty` for a middleware that does nothing. Its parent asks over IPC, and ends it.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 const [framework, how] = process.argv.slice(2)
 const { listen } = await import(`./${framework}.mjs`)
-const server = await listen(how === 'with')
+const server = await listen(how)
 const listening = performance.now()
 const { user, system } = process.cpuUsage()
 const delay = monitorEventLoopDelay({ resolution: 1 })

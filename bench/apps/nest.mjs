@@ -10,9 +10,9 @@ class AppController {
 Get()(AppController.prototype, 'hello', Object.getOwnPropertyDescriptor(AppController.prototype, 'hello'))
 Controller()(AppController)
 
-export async function listen(adapted) {
+export async function listen(how) {
   const imports = []
-  if (adapted) {
+  if (how === 'with') {
     const { EtcdModule } = await import('@etcd-register/nestjs')
     imports.push(EtcdModule.forRoot({ name: 'bench' }))
   }
