@@ -123,6 +123,12 @@ test('every file has its layer, and every name of a layer a file', () => {
   expect(imports.length).toBeGreaterThan(100)
 })
 
+test('ARCHITECTURE.md names every file of a layer', () => {
+  const text = readFileSync(new URL('../../../ARCHITECTURE.md', import.meta.url), 'utf8')
+  const shown = [...text.matchAll(/^\| [\w ]+ \| `([^`]+)` \|/gm)].flatMap(([, names]) => names!.split(' '))
+  expect(Object.values(FILES).flatMap(names => names.filter(name => !shown.includes(name)))).toEqual([])
+})
+
 test('no file imports upwards or sideways', () => {
   const wrong = imports.filter(({ from, to, typeOnly }) => {
     if (!to.endsWith('.ts')) return false

@@ -25,7 +25,7 @@ export function checkFormat(format: object): InstanceFormat {
   check(
     ['boolean', 'string'].includes(typeof protocol),
     'capabilities.protocol',
-    'true, false or one',
+    'true, false or a URL scheme',
     protocol,
   )
   check(isNames(reserved), 'capabilities.reserved', 'a list of names', reserved)

@@ -23,8 +23,9 @@ export function readEntry({ format, namespace }: PlacedFormat, name: string, ent
 function sound(instance: ServiceInstance, name: string, key: string): Decoded {
   const { metadata, endpoints, host, port } = instance
   const bare = typeof metadata === 'object' && metadata !== null && Object.getPrototypeOf(metadata) === null
-  const made = bare && Array.isArray(endpoints) && [instance, metadata, endpoints].every(Object.isFrozen)
-  if (made && isPort(port) && instance.name === name && instance.key === key) return { instance }
+  const frozen = Object.isFrozen(instance) && Object.isFrozen(metadata) && Object.isFrozen(endpoints)
+  const made = bare && frozen && Array.isArray(endpoints) && isPort(port)
+  if (made && instance.name === name && instance.key === key) return { instance }
   return decodeInstance({ ...instance, name, address: authority(host, port) }, key)
 }
 

@@ -14,13 +14,13 @@ export interface SkydnsOptions {
   ttl?: number
   /** Of the SRV records; default 10, as CoreDNS has it. */
   priority?: number
-  /** Records of one group are answered together. */
+  /** Records of one group are answered together; default none. */
   group?: string
-  /** For TXT records. */
+  /** For TXT records; default none. */
   text?: string
   /** Also among the MX records; default false. */
   mail?: boolean
-  /** Labels to cut from the target of an SRV record. */
+  /** Labels to cut from the target of an SRV record, 0 to 126; default 0. */
   targetstrip?: number
 }
 

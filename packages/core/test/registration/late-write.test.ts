@@ -46,6 +46,19 @@ async function aSlowAndAFastWay(test: Cleanup, options: Parameters<typeof aRegis
   }
 }
 
+/** In a format without a status, while the write of its key is still on its way. */
+async function suspendedMeanwhile(test: Cleanup) {
+  const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test, { format: plainFormat() })
+  let registration!: Registration
+  const late = await writeLate(() => {
+    registration = registry.register(orders())
+  })
+  const suspended = registration.suspend()
+  await late.fastAgain()
+  await suspended
+  return { etcd, other, registration, late }
+}
+
 describe.concurrent('a write reaches etcd after it timed out', () => {
   it('and after the instance left: it is gone all the same, though others keep the lease alive', async test => {
     const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test)
@@ -84,14 +97,7 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
   })
 
   it('and after it was suspended in a format without a status: it stays out', async test => {
-    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test, { format: plainFormat() })
-    let registration!: Registration
-    const late = await writeLate(() => {
-      registration = registry.register(orders())
-    })
-    const suspended = registration.suspend()
-    await late.fastAgain()
-    await suspended
+    const { etcd, other, registration, late } = await suspendedMeanwhile(test)
     const before = await revision(etcd)
 
     late.deliver()
@@ -104,14 +110,7 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
   })
 
   it('and after it was suspended in a format without a status and left: it is gone', async test => {
-    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test, { format: plainFormat() })
-    let registration!: Registration
-    const late = await writeLate(() => {
-      registration = registry.register(orders())
-    })
-    const suspended = registration.suspend()
-    await late.fastAgain()
-    await suspended
+    const { etcd, other, registration, late } = await suspendedMeanwhile(test)
     await registration.deregister()
     const before = await revision(etcd)
 
