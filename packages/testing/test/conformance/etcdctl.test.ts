@@ -4,9 +4,12 @@ import { type Etcd, startEtcd, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 let etcds: Etcd[]
+/** As etcdctl prints them: in hex without leading zeros, so of no fixed length. */
+const memberIds = new Map<Etcd, string>()
 
 beforeAll(async () => {
   etcds = await Promise.all([startEtcdBinary(), startEtcd()])
+  for (const etcd of etcds) memberIds.set(etcd, (await etcd.etcdctl('member', 'list')).split(',')[0]!)
 })
 afterAll(() => Promise.all(etcds.map(etcd => etcd.stop())))
 
@@ -19,7 +22,7 @@ const comparable = (output: string, etcd: Etcd) =>
       /"?(cluster_id|member_id|raft_term|ID|leader|raftIndex|raftTerm|raftAppliedIndex|dbSize|dbSizeInUse)"? ?: ?\d+/gi,
       '$1:N',
     )
-    .replace(/\b[0-9a-f]{15,16}\b/g, 'ID')
+    .replaceAll(memberIds.get(etcd)!, 'ID')
     .replace(/http:\/\/(localhost|127\.0\.0\.1):\d+/g, 'PEER')
     .replace(/etcd-[0-9a-f]+-1|embedded/g, 'NAME')
     .replace(/\d+ [kM]B/g, 'SIZE')
