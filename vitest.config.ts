@@ -110,6 +110,8 @@ export default defineConfig({
     maxWorkers: 5,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // A state that is awaited comes when it comes: how fast is for bench/ to say.
+    expect: { poll: { timeout: 10_000 } },
     coverage: {
       provider: 'v8',
       include: ['packages/*/src/**/*.ts'],

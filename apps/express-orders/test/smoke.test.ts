@@ -58,7 +58,7 @@ test('no order fails while an instance of inventory comes and another goes, and 
   const { status, body } = await orders.call('POST', '/orders', keyboard)
   expect(status).toBe(201)
   const order = body as { id: string; paymentId: string }
-  expect(reservations(inventory)).toBe(1)
+  await expect.poll(() => reservations(inventory)).toBe(1)
   expect(await payments.call('GET', `/payments/${order.paymentId}`)).toMatchObject({
     body: { orderId: order.id },
   })

@@ -244,4 +244,4 @@ test('a delete of 100,000 keys reaches a watch on them whole', async () => {
   const parts = await stream.until(({ fragment }) => !fragment)
   expect(parts.flatMap(({ events }) => events)).toHaveLength(100_000)
   stream.cancel()
-})
+}, 60_000)
