@@ -71,6 +71,18 @@ export function knownAddress({ host, bound, env = process.env }: AddressSources)
   return undefined
 }
 
+/** What to show until the address is found. */
+export function provisionalHost(sources: AddressSources): string {
+  try {
+    const known = knownAddress(sources)
+    if (known !== undefined) return known.host
+  } catch {
+    // The registration will say so.
+  }
+  const addresses = Object.values(networkInterfaces()).flatMap(list => list ?? [])
+  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '127.0.0.1'
+}
+
 /**
  * The host to advertise, by guarantee G9. Rejects with `ERR_NO_ADDRESS` where no rule gives one that others could reach.
  */

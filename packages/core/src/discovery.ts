@@ -23,6 +23,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
   readonly #zone: string | undefined
   readonly #balancer: Balancer
   readonly #unsubscribe: () => void
+  readonly #onClose: () => void
   readonly #waiters = new Waiters()
   /** What the two lists below were made from. */
   #seen: readonly ServiceInstance[] | undefined
@@ -32,7 +33,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
   #closed = false
   #last: { instances: readonly ServiceInstance[]; revision: bigint; staleSince: Date | undefined } | undefined
 
-  constructor(source: DiscoverySource, options: DiscoverOptions, logger: Logger) {
+  constructor(source: DiscoverySource, options: DiscoverOptions, logger: Logger, closed: () => void) {
     super(logger)
     const { filter, zone, balancer = 'round-robin' } = options
     if (filter !== undefined && typeof filter !== 'function')
@@ -40,6 +41,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     if (zone !== undefined && typeof zone !== 'string') throw invalidOption('zone', 'a string', zone)
     this.name = source.name
     this.#source = source
+    this.#onClose = closed
     this.#filter = filter && guarded(filter, source.name, logger)
     this.#zone = zone
     this.#balancer = resolveBalancer(balancer)
@@ -99,6 +101,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     this.#closed = true
     this.#unsubscribe()
     this.#source.release()
+    this.#onClose()
     this.#waiters.wake()
     return Promise.resolve()
   }

@@ -1,13 +1,11 @@
-import { networkInterfaces } from 'node:os'
-import { knownAddress, resolveAddress } from './address.ts'
+import { provisionalHost, resolveAddress } from './address.ts'
 import { Advertisement } from './advertisement.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
 import { TableDiscovery } from './discovery.ts'
-import { checkNames, EtcdRegisterError, invalidOption } from './errors.ts'
+import { checkNames, EtcdRegisterError } from './errors.ts'
 import { Connection } from './etcd/connection.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
-import { type FormatOption, type KeyRange, type PlacedFormat, resolveFormats } from './formats/index.ts'
-import { InstanceTable } from './instance-table.ts'
+import { type PlacedFormat, readableFormats } from './formats/index.ts'
 import { KeyClaims } from './key-claims.ts'
 import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
@@ -15,6 +13,7 @@ import { type ResolvedOptions, resolveOptions, resolveService, validateName } fr
 import { ServiceRegistration } from './registration.ts'
 import { RetiredKeys } from './retired-keys.ts'
 import { listServices } from './service-list.ts'
+import { SharedTables } from './shared-tables.ts'
 import type {
   DiscoverOptions,
   Discovery,
@@ -25,7 +24,7 @@ import type {
   RegistryStatus,
   ServiceOptions,
 } from './types.ts'
-import { RangeWatch } from './watch.ts'
+import { RangeWatch, type WatchDeps } from './watch.ts'
 
 /** Bound of `close()`, in ms. */
 const CLOSE_TIMEOUT = 3000
@@ -34,15 +33,6 @@ const CLOSE_TIMEOUT = 3000
 interface SocketOptions {
   bound?: string
   idSuffix?: string
-}
-
-/** What all discoveries of one name and the same formats share. */
-interface Source {
-  name: string
-  formats: readonly PlacedFormat[]
-  table: InstanceTable
-  watches: (InstanceTable['ranges'][number] & { watch: RangeWatch })[]
-  users: number
 }
 
 /** Connects with the first `register()` or `discover()`; throws `ERR_INVALID_OPTION`, and nothing else. */
@@ -56,11 +46,12 @@ export class EtcdRegistry implements Registry {
   readonly #clock: Clock
   readonly #connection: Connection
   readonly #stream: WatchStream
+  readonly #watching: WatchDeps
   readonly #lease: LeaseKeeper
   readonly #retired: RetiredKeys
   readonly #registrations = new Set<ServiceRegistration>()
   readonly #claims = new KeyClaims()
-  readonly #sources = new Set<Source>()
+  readonly #tables: SharedTables
   readonly #discoveries = new Set<Discovery>()
   #hold: NodeJS.Timeout | undefined
   #holds = true
@@ -71,6 +62,8 @@ export class EtcdRegistry implements Registry {
     this.#clock = clock
     this.#connection = new Connection(options, clock)
     this.#stream = new WatchStream(this.#connection, clock)
+    this.#watching = { connection: this.#connection, stream: this.#stream, clock }
+    this.#tables = new SharedTables(this.#watching, options.logger)
     this.#lease = new LeaseKeeper({
       connection: this.#connection,
       clock,
@@ -126,30 +119,17 @@ export class EtcdRegistry implements Registry {
     this.#throwIfClosed()
     validateName(name)
     checkNames('discover options', options, ['balancer', 'filter', 'zone', 'format'])
-    const source = this.#source(name, this.#readable(options.format))
-    source.users += 1
+    const source = this.#tables.use(name, this.#readable(options.format))
     try {
-      const { table, watches } = source
-      const discovery: TableDiscovery = new TableDiscovery(
-        {
-          name,
-          table,
-          get revision() {
-            return Math.min(...watches.map(({ watch }) => watch.revision))
-          },
-          release: () => {
-            this.#discoveries.delete(discovery)
-            this.#release(source)
-          },
-        },
-        options,
-        this.#options.logger,
-      )
+      const discovery = new TableDiscovery(source, options, this.#options.logger, () => {
+        this.#discoveries.delete(discovery)
+        this.#holdProcess()
+      })
       this.#discoveries.add(discovery)
       this.#holdProcess()
       return discovery
     } catch (error) {
-      this.#release(source)
+      source.release()
       throw error
     }
   }
@@ -168,15 +148,7 @@ export class EtcdRegistry implements Registry {
       etcd: this.#connection.status(),
       lease: this.#lease.status(),
       registrations: [...this.#registrations].map(registration => registration.status()),
-      watches: [...this.#sources].flatMap(({ name, watches }) =>
-        watches.map(({ range, rows, watch }) => ({
-          name,
-          prefix: 'prefix' in range ? range.prefix : range.key,
-          revision: String(watch.revision),
-          ...rows.status(),
-          ...watch.counts,
-        })),
-      ),
+      watches: this.#tables.status(),
     }
   }
 
@@ -197,58 +169,13 @@ export class EtcdRegistry implements Registry {
     await Promise.race([this.#connection.close(), sleep(this.#clock, timeout)])
   }
 
-  /**
-   * Of the formats that were asked for, else the first of ours that can be read. A name is that of one of ours, if there
-   * is one, with the options that it was given. Throws `ERR_INVALID_OPTION`.
-   */
-  #readable(asked?: DiscoverOptions['format']): readonly PlacedFormat[] {
+  #readable(asked: DiscoverOptions['format']): readonly PlacedFormat[] {
     const { formats, namespace } = this.#options
-    const readable = ({ format }: PlacedFormat) => format.capabilities.read
-    const ours = (name: unknown) => formats.find(({ format }) => format.name === name)?.format ?? name
-    const chosen =
-      asked === undefined
-        ? formats.filter(readable).slice(0, 1)
-        : resolveFormats((Array.isArray(asked) ? asked.map(ours) : ours(asked)) as FormatOption, namespace)
-    const names = formats.map(({ format }) => format.name)
-    if (chosen.length > 0 && chosen.every(readable)) return chosen
-    throw invalidOption(
-      'format',
-      'one that can be read, such as "json": others are only written',
-      asked ?? names,
-    )
-  }
-
-  /** The one there is for these formats, or a new one. */
-  #source(name: string, formats: readonly PlacedFormat[]): Source {
-    for (const source of this.#sources) {
-      if (source.name === name && sameFormats(source.formats, formats)) return source
-    }
-    const table = new InstanceTable({ name, formats, clock: this.#clock, logger: this.#options.logger })
-    const watches = table.ranges.map(({ range, rows }) => ({ range, rows, watch: this.#watch(range, rows) }))
-    const source = { name, formats, table, watches, users: 0 }
-    this.#sources.add(source)
-    return source
-  }
-
-  #release(source: Source): void {
-    source.users -= 1
-    this.#holdProcess()
-    if (source.users > 0) return
-    for (const { watch } of source.watches) watch.close()
-    this.#sources.delete(source)
-  }
-
-  #watch(range: KeyRange, keys: ConstructorParameters<typeof RangeWatch>[2], from = 0) {
-    return new RangeWatch(
-      { connection: this.#connection, stream: this.#stream, clock: this.#clock },
-      range,
-      keys,
-      from,
-    )
+    return readableFormats(formats, namespace, asked)
   }
 
   readonly #watchKey: KeyWatcher = (key, keys, revision) => {
-    const watch = this.#watch({ key }, keys, revision + 1)
+    const watch = new RangeWatch(this.#watching, { key }, keys, revision + 1)
     return () => watch.close()
   }
 
@@ -273,21 +200,4 @@ export class EtcdRegistry implements Registry {
   #throwIfClosed(): void {
     if (this.#closing !== undefined) throw new EtcdRegisterError('ERR_CLOSED', 'The registry is closed.')
   }
-}
-
-/** In one registry a format has one place. */
-function sameFormats(a: readonly PlacedFormat[], b: readonly PlacedFormat[]): boolean {
-  return a.length === b.length && a.every(({ format }, i) => format === b[i]?.format)
-}
-
-/** What to show until the address is found. */
-function provisionalHost(sources: Parameters<typeof knownAddress>[0]): string {
-  try {
-    const known = knownAddress(sources)
-    if (known !== undefined) return known.host
-  } catch {
-    // The registration will say so.
-  }
-  const addresses = Object.values(networkInterfaces()).flatMap(list => list ?? [])
-  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '127.0.0.1'
 }

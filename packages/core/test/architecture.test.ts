@@ -37,12 +37,15 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
   ],
   options: ['options'],
   read: [
+    'range-reader',
+    'comparison',
     'watch',
     'table-change',
     'merged-instances',
     'range-rows',
     'instance-table',
     'discovery',
+    'shared-tables',
     'service-list',
   ],
   write: [

@@ -64,6 +64,26 @@ export function resolveFormats(option: FormatOption, registry: RegistryNamespace
   return placed
 }
 
+/**
+ * Those that were `asked` for, by default the first one of the registry that can be read. A name is that of one of the
+ * registry's own, if there is one, with the options that it was given. Throws `ERR_INVALID_OPTION`.
+ */
+export function readableFormats(
+  own: readonly PlacedFormat[],
+  registry: RegistryNamespace,
+  asked?: FormatOption,
+): readonly PlacedFormat[] {
+  const readable = ({ format }: PlacedFormat) => format.capabilities.read
+  const ours = (name: unknown) => own.find(({ format }) => format.name === name)?.format ?? name
+  const chosen =
+    asked === undefined
+      ? own.filter(readable).slice(0, 1)
+      : resolveFormats((Array.isArray(asked) ? asked.map(ours) : ours(asked)) as FormatOption, registry)
+  if (chosen.length > 0 && chosen.every(readable)) return chosen
+  const got = asked ?? own.map(({ format }) => format.name)
+  throw invalidOption('format', 'one that can be read, such as "json": others are only written', got)
+}
+
 function placeOf({ namespace: own }: InstanceFormat, registry: RegistryNamespace): string {
   if (own !== undefined && 'fixed' in own) return own.fixed
   return 'given' in registry ? registry.given : (own ?? registry).default

@@ -98,7 +98,7 @@ export async function expectConverged(
   witness: Witness,
   etcd: EtcdReader,
   prefix: string,
-  { timeout = 15_000, page = 1000 }: { timeout?: number; page?: number } = {},
+  { timeout = 25_000, page = 1000 }: { timeout?: number; page?: number } = {},
 ): Promise<void> {
   const keys = await readKeys(etcd, prefix, page)
   const end = performance.now() + timeout

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 /** Resolves when the condition holds; rejects with what it last threw, or with `what`, once `within` ms are over. */
 export async function until(
   condition: () => unknown,
-  { within = 10_000, what = String(condition) }: { within?: number; what?: string } = {},
+  { within = 20_000, what = String(condition) }: { within?: number; what?: string } = {},
 ): Promise<void> {
   const end = performance.now() + within
   for (;;) {

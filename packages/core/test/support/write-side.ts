@@ -91,7 +91,7 @@ export function statusOf(registry: Registry, registration: Registration): Regist
 export async function untilExactly(
   etcd: EtcdMember,
   registrations: readonly Registration[],
-  { within = 15_000, prefix = '/' }: { within?: number; prefix?: string } = {},
+  { within = 25_000, prefix = '/' }: { within?: number; prefix?: string } = {},
 ): Promise<Row[]> {
   let found: Row[] = []
   await until(
