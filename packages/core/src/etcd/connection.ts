@@ -9,11 +9,11 @@ import type {
   IWatchRequest,
   IWatchResponse,
 } from 'etcd3'
-import { backoff } from '../backoff.ts'
-import { type Clock, sleep } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import { type ErrorCode, EtcdRegisterError } from '../errors.ts'
 import type { ResolvedOptions } from '../options.ts'
-import type { ErrorStatus, RegistryStatus } from '../types.ts'
+import type { RegistryStatus } from '../types.ts'
+import { Availability, AWAY } from './availability.ts'
 import { etcdError } from './errors.ts'
 import type { RangePage } from './range-page.ts'
 import { openTransport, type Transport } from './transport.ts'
@@ -21,21 +21,8 @@ import { openTransport, type Transport } from './transport.ts'
 type UnaryOptions = NonNullable<Parameters<Transport['kv']['txn']>[1]>
 type Interceptor = NonNullable<UnaryOptions['interceptors']>[number]
 
-type ConnectionState = 'idle' | 'up' | 'down' | 'closed'
-
-/** With these nobody gets through, and the connection says so; with any other error etcd has answered. */
-export const AWAY: ReadonlySet<ErrorCode> = new Set([
-  'ERR_ETCD_UNAVAILABLE',
-  'ERR_ETCD_TIMEOUT',
-  'ERR_ETCD_TLS',
-  'ERR_ETCD_AUTH',
-])
-
 const LEASE = 'a lease'
 const WRITE = 'a write'
-
-/** A condition that comes back within this time is the same one. In ms. */
-const FLAPPING = 60_000
 
 /** Somebody changed users or roles between etcd's check of the request and its turn. */
 const RACED = /revision of auth store is old/
@@ -63,30 +50,21 @@ export interface StreamHandlers<Response> {
 }
 
 /**
- * The way to etcd: a request is tried once on each member, and while none answers (`down`) one probe asks for all who
- * wait in `whenUp()`. Connects with the first request; everything above sees our errors only.
+ * The way to etcd: a request is tried once on each member. Connects with the first one; everything above sees our
+ * errors only.
  */
 export class Connection {
   readonly #options: ResolvedOptions
   readonly #clock: Clock
-  readonly #closing = new AbortController()
+  readonly #availability: Availability
   #transport: Promise<Transport> | undefined
-  #state: ConnectionState = 'idle'
-  #since: Date
-  #lastError: ErrorStatus | undefined
-  /** What was warned of last, and when. */
-  #told: { code: ErrorCode; at: number } | undefined
-  /** It reads, but writes nothing; told once. */
-  #full = false
-  readonly #waiting = new Set<() => void>()
-  #member: string | undefined
 
   constructor(options: ResolvedOptions, clock: Clock) {
     this.#options = options
     this.#clock = clock
-    this.#since = clock.date()
+    this.#availability = new Availability({ clock, logger: options.logger, probe: () => this.#probe() })
     // One listener for each request under way: many are no leak.
-    setMaxListeners(0, this.#closing.signal)
+    setMaxListeners(0, this.#availability.closed)
   }
 
   range(request: IRangeRequest, options?: CallOptions): Promise<RangePage> {
@@ -128,36 +106,23 @@ export class Connection {
 
   /** Resolves as soon as etcd is not known to be away, or the signal aborts. */
   whenUp(signal: AbortSignal): Promise<void> {
-    if (this.#state !== 'down' || signal.aborted) return Promise.resolve()
-    return new Promise(resolve => {
-      const done = () => {
-        this.#waiting.delete(done)
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      this.#waiting.add(done)
-      signal.addEventListener('abort', done)
-    })
+    return this.#availability.whenUp(signal)
   }
 
   status(): RegistryStatus['etcd'] {
-    return {
-      hosts: [...this.#options.hosts],
-      member: this.#member,
-      connection: this.#state,
-      since: this.#since.toISOString(),
-      lastError: this.#lastError,
-    }
+    return { hosts: [...this.#options.hosts], ...this.#availability.status() }
   }
 
   /** Whoever still waits for an answer gets `ERR_CLOSED`. */
   async close(): Promise<void> {
-    if (this.#state === 'closed') return
-    this.#transit('closed')
-    this.#closing.abort()
-    this.#release()
+    if (this.#isClosed) return
+    this.#availability.close()
     const transport = await this.#transport?.catch(() => undefined)
     transport?.close()
+  }
+
+  get #isClosed(): boolean {
+    return this.#availability.closed.aborted
   }
 
   async #call<T>(
@@ -173,13 +138,13 @@ export class Connection {
         const note: Interceptor = (options, next) => {
           const call = next(options)
           cancel = () => call.cancelWithStatus(1, 'closed')
-          if (this.#state === 'closed') queueMicrotask(cancel)
+          if (this.#isClosed) queueMicrotask(cancel)
           return call as ReturnType<Interceptor>
         }
         const call = { deadline: Date.now() + timeout, interceptors: [note] }
         const result = await this.#unlessClosed(run(transport, call), () => cancel())
-        this.#answered(transport.lastMember, what !== LEASE)
-        if (what === WRITE || what === LEASE) this.#full = false
+        const written = what === WRITE || what === LEASE
+        this.#availability.answered({ member: transport.lastMember, trusted: what !== LEASE, written })
         return result
       } catch (cause) {
         const error = this.#failed(cause, what, keys?.())
@@ -190,7 +155,7 @@ export class Connection {
             ? this.#options.hosts.length
             : 1
         if (tries < most) continue
-        this.#noteFailure(error)
+        this.#availability.failed(error)
         throw error
       }
     }
@@ -221,12 +186,12 @@ export class Connection {
     }
     stream.on('data', response => {
       if (!open) return
-      this.#answered(member.name, service !== 'Lease')
+      this.#availability.answered({ member: member.name, trusted: service !== 'Lease' })
       onData(response)
     })
     stream.on('error', close)
     stream.on('end', () => close(new Error('14 UNAVAILABLE: the stream ended')))
-    if (this.#state === 'closed') {
+    if (this.#isClosed) {
       cancel()
       throw this.#failed(undefined, service)
     }
@@ -248,13 +213,13 @@ export class Connection {
   }
 
   #connected(): Promise<Transport> {
-    if (this.#state === 'closed') return Promise.reject(this.#failed(undefined, ''))
+    if (this.#isClosed) return Promise.reject(this.#failed(undefined, ''))
     this.#transport ??= openTransport(this.#options)
     return this.#transport
   }
 
   #unlessClosed<T>(promise: Promise<T>, cancel: () => void): Promise<T> {
-    const { signal } = this.#closing
+    const signal = this.#availability.closed
     return new Promise((resolve, reject) => {
       const closed = () => {
         cancel()
@@ -266,62 +231,8 @@ export class Connection {
   }
 
   #failed(cause: unknown, what: string, keys: readonly string[] = []): EtcdRegisterError {
-    if (this.#state === 'closed')
-      return new EtcdRegisterError('ERR_CLOSED', 'The registry is closed.', { cause })
+    if (this.#isClosed) return new EtcdRegisterError('ERR_CLOSED', 'The registry is closed.', { cause })
     const where = this.#options.hosts.join(', ')
     return etcdError(cause, { what, where, keys, username: this.#options.auth?.username })
-  }
-
-  #noteFailure(error: EtcdRegisterError): void {
-    this.#lastError = { code: error.code, message: error.message, at: this.#clock.date().toISOString() }
-    if (this.#state === 'closed') return
-    if (!AWAY.has(error.code)) {
-      this.#answered(this.#member, true)
-      if (error.code === 'ERR_ETCD_NO_SPACE' && !this.#full) {
-        this.#full = true
-        this.#options.logger.warn({ err: error, code: error.code }, `${error.message} Trying on.`)
-      }
-      return
-    }
-    this.#warn(error)
-    if (this.#state === 'down') return
-    this.#transit('down')
-    void this.#probeUntilUp()
-  }
-
-  /** Once while it lasts, and no more often than each minute where it comes and goes. */
-  #warn(error: EtcdRegisterError): void {
-    const { code, message } = error
-    const now = this.#clock.now()
-    const told = this.#told?.code === code
-    if (told && (this.#state === 'down' || now - this.#told!.at < FLAPPING)) return
-    this.#told = { code, at: now }
-    this.#options.logger.warn({ err: error, code }, `${message} Trying on.`)
-  }
-
-  /** `trusted`: it says something of the credentials; etcd grants and renews leases without any. */
-  #answered(member: string | undefined, trusted: boolean): void {
-    this.#member = member
-    if (this.#state === 'up' || this.#state === 'closed') return
-    if (this.#state === 'down' && this.#lastError?.code === 'ERR_ETCD_AUTH' && !trusted) return
-    if (this.#state === 'down') this.#options.logger.info({ member }, `etcd at ${member} answers again`)
-    this.#transit('up')
-    this.#release()
-  }
-
-  #release(): void {
-    for (const done of this.#waiting) done()
-  }
-
-  async #probeUntilUp(): Promise<void> {
-    for (let attempt = 0; this.#state === 'down'; attempt += 1) {
-      await sleep(this.#clock, backoff(attempt, this.#clock), this.#closing.signal)
-      if (this.#state === 'down') await this.#probe().catch(() => {})
-    }
-  }
-
-  #transit(state: ConnectionState): void {
-    this.#state = state
-    this.#since = this.#clock.date()
   }
 }
