@@ -7,7 +7,6 @@ import type {
   ITxnRequest,
   ITxnResponse,
   IWatchRequest,
-  IWatchResponse,
 } from 'etcd3'
 import type { Clock } from '../clock.ts'
 import { type ErrorCode, EtcdRegisterError } from '../errors.ts'
@@ -16,7 +15,8 @@ import type { RegistryStatus } from '../types.ts'
 import { Availability, AWAY } from './availability.ts'
 import { etcdError } from './errors.ts'
 import type { RangePage } from './range-page.ts'
-import { openTransport, type Transport } from './transport.ts'
+import { type Opened, openTransport, type Transport } from './transport.ts'
+import type { WatchMessage } from './watch-message.ts'
 
 type UnaryOptions = NonNullable<Parameters<Transport['kv']['txn']>[1]>
 type Interceptor = NonNullable<UnaryOptions['interceptors']>[number]
@@ -94,14 +94,14 @@ export class Connection {
     )
   }
 
-  openWatch(handlers: StreamHandlers<IWatchResponse>): Promise<EtcdStream<IWatchRequest>> {
-    return this.#open('Watch', 'watch', handlers)
+  openWatch(handlers: StreamHandlers<WatchMessage>): Promise<EtcdStream<IWatchRequest>> {
+    return this.#open('watch', true, handlers, transport => transport.openWatch())
   }
 
   openKeepAlive(
     handlers: StreamHandlers<ILeaseKeepAliveResponse>,
   ): Promise<EtcdStream<ILeaseKeepAliveRequest>> {
-    return this.#open('Lease', 'leaseKeepAlive', handlers)
+    return this.#open('lease', false, handlers, transport => transport.openKeepAlive())
   }
 
   /** Resolves as soon as etcd is not known to be away, or the signal aborts. */
@@ -161,23 +161,24 @@ export class Connection {
     }
   }
 
+  /** `trusted`: whether it works for known users only. */
   async #open<Request, Response>(
-    service: 'Watch' | 'Lease',
-    method: string,
+    name: string,
+    trusted: boolean,
     { onData, onClose }: StreamHandlers<Response>,
+    run: (transport: Transport) => Promise<Opened<Request, Response>>,
   ): Promise<EtcdStream<Request>> {
     const transport = await this.#connected()
     // A stream does not renew an expired token; a unary request does. Being refused the key proves the token good.
     if (this.#options.auth !== undefined) await this.#probe()
-    const { stream, member } = await transport
-      .openStream<Request, Response>(service, method)
-      .catch(cause => Promise.reject(this.#failed(cause, `the ${service.toLowerCase()} stream`)))
+    const what = `the ${name} stream`
+    const { stream, member } = await run(transport).catch(cause => Promise.reject(this.#failed(cause, what)))
     let open = true
     const close = (cause: unknown) => {
       if (!open) return
       open = false
       member.markFailed()
-      onClose(this.#failed(cause, `the ${service.toLowerCase()} stream`))
+      onClose(this.#failed(cause, what))
     }
     const cancel = (failed = false) => {
       open = false
@@ -186,14 +187,14 @@ export class Connection {
     }
     stream.on('data', response => {
       if (!open) return
-      this.#availability.answered({ member: member.name, trusted: service !== 'Lease' })
+      this.#availability.answered({ member: member.name, trusted })
       onData(response)
     })
     stream.on('error', close)
     stream.on('end', () => close(new Error('14 UNAVAILABLE: the stream ended')))
     if (this.#isClosed) {
       cancel()
-      throw this.#failed(undefined, service)
+      throw this.#failed(undefined, what)
     }
     return {
       member: member.name,

@@ -1,4 +1,4 @@
-import type { IEvent, IKeyValue } from 'etcd3'
+import type { IKeyValue } from 'etcd3'
 import type { EtcdRegisterError } from '../errors.ts'
 
 /** A key as it stands in etcd. Its revision is a number, exact up to 2^53: 285 years at a million writes a second. */
@@ -32,11 +32,6 @@ export function keyValueOf({ key, value, mod_revision, create_revision, lease }:
     created: Number(create_revision),
     lease: String(lease),
   }
-}
-
-export function eventOf({ type, kv }: IEvent): KeyEvent {
-  if (String(type).toUpperCase() === 'PUT') return { type: 'put', ...keyValueOf(kv) }
-  return { type: 'delete', key: textOf(kv.key), revision: Number(kv.mod_revision) }
 }
 
 /** The first key after all those that begin with `prefix`, which is empty or ends in `/`, so its last byte can be counted up. */

@@ -1,11 +1,18 @@
 import { isIP } from 'node:net'
-import type { IOptions, IRangeRequest, KVClient, LeaseClient } from 'etcd3'
+import type {
+  ILeaseKeepAliveRequest,
+  ILeaseKeepAliveResponse,
+  IOptions,
+  IRangeRequest,
+  IWatchRequest,
+  KVClient,
+  LeaseClient,
+} from 'etcd3'
 import { EtcdRegisterError } from '../errors.ts'
 import type { ResolvedOptions } from '../options.ts'
+import { Member } from './member.ts'
 import { decodeRange, type RangePage } from './range-page.ts'
-
-/** How long a member that failed is passed over while there are others, in ms. */
-const COOLDOWN = 5000
+import { decodeWatch, type WatchMessage } from './watch-message.ts'
 
 /** Beyond this a list is asked for in smaller pages. In bytes. */
 const MAX_MESSAGE = 256 * 1024 * 1024
@@ -18,6 +25,11 @@ interface Duplex<Request, Response> {
   on(event: 'end', listener: () => void): this
 }
 
+export interface Opened<Request, Response> {
+  stream: Duplex<Request, Response>
+  member: Member
+}
+
 /** etcd3's pool of members, and nothing else of etcd3. */
 export interface Transport {
   readonly kv: Pick<KVClient, 'txn'>
@@ -25,59 +37,26 @@ export interface Transport {
   readonly lease: LeaseClient
   /** The member that the last unary request went to. */
   readonly lastMember: string | undefined
-  openStream<Request, Response>(
-    service: 'Watch' | 'Lease',
-    method: string,
-  ): Promise<{ stream: Duplex<Request, Response>; member: Member }>
+  openWatch(): Promise<Opened<IWatchRequest, WatchMessage>>
+  openKeepAlive(): Promise<Opened<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>>
   close(): void
 }
 
 type UnaryOptions = Parameters<KVClient['range']>[1]
 
-/** A gRPC client, as far as it is one for KV. */
-interface UnaryClient {
+/** A client of gRPC, and what it has for each method of its service. */
+interface RpcClient {
   makeUnaryRequest(...args: unknown[]): void
-  range: { path: string; requestSerialize: unknown }
+  makeBidiStreamRequest(...args: unknown[]): unknown
+}
+interface RpcMethod {
+  path: string
+  requestSerialize: unknown
+  responseDeserialize: unknown
 }
 
 /** etcd has no key below it, and none that is empty. */
 const NO_KEY = Buffer.from([0])
-
-/** Stands in for etcd3's circuit breaker, which turns one slow answer into five seconds of refusals. */
-class Member {
-  readonly name: string
-  readonly #others: () => Iterable<Member>
-  readonly #used: (member: Member) => void
-  #failedAt = Number.NEGATIVE_INFINITY
-
-  constructor(name: string, others: () => Iterable<Member>, used: (member: Member) => void) {
-    this.name = name
-    this.#others = others
-    this.#used = used
-  }
-
-  get failing(): boolean {
-    return performance.now() - this.#failedAt < COOLDOWN
-  }
-
-  markFailed(): void {
-    this.#failedAt = performance.now()
-  }
-
-  /** Called by etcd3; a member that rejects before it ran `fn` is passed over for the next one. */
-  async execute<T>(fn: () => Promise<T> | T): Promise<T> {
-    if (this.failing && [...this.#others()].some(member => !member.failing)) {
-      throw new Error(`14 UNAVAILABLE: ${this.name} failed a moment ago`)
-    }
-    this.#used(this)
-    try {
-      return await fn()
-    } catch (error) {
-      if (/ (UNAVAILABLE|DEADLINE_EXCEEDED):/.test((error as Error).message)) this.markFailed()
-      throw error
-    }
-  }
-}
 
 function notLoaded(cause: Error): never {
   const advice = 'Install it beside @etcd-register/core, and keep both out of a bundle (external).'
@@ -147,13 +126,38 @@ export async function openTransport(options: ResolvedOptions): Promise<Transport
   /** As etcd3 does it, with our decoder. */
   const range = (request: IRangeRequest, options: UnaryOptions): Promise<RangePage> =>
     client.rpc.withConnection('KV', ({ client: rpc, metadata }) => {
-      const { makeUnaryRequest, range } = rpc as unknown as UnaryClient
+      const { path, requestSerialize } = (rpc as unknown as { range: RpcMethod }).range
       return new Promise((resolve, reject) => {
         const answered = (error: Error | null, page: RangePage) =>
           error ? reject(castGrpcError(error)) : resolve(page)
-        const { path, requestSerialize } = range
+        const { makeUnaryRequest } = rpc as unknown as RpcClient
         makeUnaryRequest.call(rpc, path, requestSerialize, decodeRange, request, metadata, options, answered)
       })
+    })
+
+  const openStream = <Request, Response>(
+    service: 'Watch' | 'Lease',
+    name: 'watch' | 'leaseKeepAlive',
+    decode?: (message: Buffer) => Response,
+  ): Promise<Opened<Request, Response>> =>
+    client.rpc.withConnection(service, ({ resource, client: rpc, metadata }) => {
+      const headers = metadata.clone()
+      headers.set('hasleader', 'true')
+      const { path, requestSerialize, responseDeserialize } = (rpc as unknown as Record<string, RpcMethod>)[
+        name
+      ]!
+      const { makeBidiStreamRequest } = rpc as unknown as RpcClient
+      const stream = makeBidiStreamRequest.call(
+        rpc,
+        path,
+        requestSerialize,
+        decode ?? responseDeserialize,
+        headers,
+      )
+      return {
+        stream: stream as Duplex<Request, Response>,
+        member: resource.faultHandling as unknown as Member,
+      }
     })
 
   return {
@@ -169,16 +173,8 @@ export async function openTransport(options: ResolvedOptions): Promise<Transport
     get lastMember() {
       return lastMember
     },
-    openStream<Request, Response>(service: 'Watch' | 'Lease', method: string) {
-      return client.rpc.withConnection(service, ({ resource, client: rpc, metadata }) => {
-        const headers = metadata.clone()
-        headers.set('hasleader', 'true')
-        const stream = (rpc as unknown as Record<string, (headers: unknown) => Duplex<Request, Response>>)[
-          method
-        ]!(headers)
-        return { stream, member: resource.faultHandling as unknown as Member }
-      })
-    },
+    openWatch: () => openStream('Watch', 'watch', decodeWatch),
+    openKeepAlive: () => openStream('Lease', 'leaseKeepAlive'),
     close: () => client.close(),
   }
 }

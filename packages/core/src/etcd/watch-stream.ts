@@ -1,9 +1,10 @@
-import type { IWatchRequest, IWatchResponse } from 'etcd3'
+import type { IWatchRequest } from 'etcd3'
 import type { Clock } from '../clock.ts'
 import { EtcdRegisterError } from '../errors.ts'
 import type { Connection, EtcdStream } from './connection.ts'
 import { etcdError } from './errors.ts'
-import { eventOf, type KeyEvent } from './key-value.ts'
+import type { KeyEvent } from './key-value.ts'
+import type { WatchMessage } from './watch-message.ts'
 
 /** A silent stream is asked for a sign of life each second and given up after three without an answer. */
 const BEAT = 1000
@@ -38,9 +39,9 @@ interface Watch extends WatchHandlers {
 export class WatchStream {
   readonly #connection: Connection
   readonly #clock: Clock
-  readonly #watches = new Map<string, Watch>()
+  readonly #watches = new Map<number, Watch>()
   /** In the order of their requests, since a refusal does not name the watch that it is for. */
-  #creating: string[] = []
+  #creating: number[] = []
   #stream: EtcdStream<IWatchRequest> | 'opening' | undefined
   #lastId = 0
   #heardAt = 0
@@ -54,7 +55,7 @@ export class WatchStream {
   /** Returns the cancellation, after which no handler is called. */
   watch(target: WatchTarget, handlers: WatchHandlers): () => void {
     this.#lastId += 1
-    const id = String(this.#lastId)
+    const id = this.#lastId
     this.#watches.set(id, { ...handlers, target })
     if (this.#stream === undefined) void this.#open()
     else if (this.#stream !== 'opening') this.#create(this.#stream, id, target)
@@ -94,7 +95,7 @@ export class WatchStream {
    * Without `fragment`: etcd (3.4 to 3.6) splits a response in a time that grows with the square of its events, 100,000
    * deletes in 12 s and silent meanwhile, while the connection takes messages of any size that it lists.
    */
-  #create(stream: EtcdStream<IWatchRequest>, id: string, { key, rangeEnd, from }: WatchTarget): void {
+  #create(stream: EtcdStream<IWatchRequest>, id: number, { key, rangeEnd, from }: WatchTarget): void {
     this.#creating.push(id)
     stream.write({
       create_request: {
@@ -107,30 +108,28 @@ export class WatchStream {
     } as unknown as IWatchRequest)
   }
 
-  #cancel(id: string): void {
+  #cancel(id: number): void {
     if (!this.#watches.delete(id) || this.#stream === 'opening') return
     if (this.#watches.size === 0) this.#end()
     else this.#stream?.write({ cancel_request: { watch_id: id } } as unknown as IWatchRequest)
   }
 
-  #receive(response: IWatchResponse): void {
+  #receive(message: WatchMessage): void {
     this.#heardAt = this.#clock.now()
-    const id = response.created ? this.#creating.shift() : response.watch_id
-    const watch = this.#watches.get(id ?? '')
-    if (response.canceled) {
-      const error = refusal(response)
-      this.#watches.delete(id ?? '')
-      watch?.onClosed(error, 0)
+    const { created, canceled, revision, events } = message
+    const id = (created ? this.#creating.shift() : message.watchId) ?? 0
+    const watch = this.#watches.get(id)
+    if (canceled) {
+      this.#watches.delete(id)
+      watch?.onClosed(refusal(message), 0)
       // Some servers of etcd 3.4 read nothing more from a stream after they refused a watch.
-      if (response.created)
-        this.#break(new EtcdRegisterError('ERR_ETCD_STREAM', 'Another watch was refused.'))
+      if (created) this.#break(new EtcdRegisterError('ERR_ETCD_STREAM', 'Another watch was refused.'))
       return
     }
     // An answer to our beat comes under the id -1. Its revision can be ahead of events still to come.
     if (watch === undefined) return
-    const revision = Number(response.header.revision)
-    if (response.created) watch.onCreated(revision)
-    else if (response.events.length > 0) watch.onEvents(response.events.map(eventOf))
+    if (created) watch.onCreated(revision)
+    else if (events.length > 0) watch.onEvents(events)
     else watch.onProgress(revision)
   }
 
@@ -164,11 +163,11 @@ export class WatchStream {
   }
 }
 
-function refusal({ compact_revision, cancel_reason }: IWatchResponse): EtcdRegisterError {
-  if (Number(compact_revision) > 0) {
-    return new EtcdRegisterError('ERR_ETCD_COMPACTED', `Revisions up to ${compact_revision} are compacted.`)
+function refusal({ compactRevision, cancelReason }: WatchMessage): EtcdRegisterError {
+  if (compactRevision > 0) {
+    return new EtcdRegisterError('ERR_ETCD_COMPACTED', `Revisions up to ${compactRevision} are compacted.`)
   }
-  const reason = String(cancel_reason ?? '') || 'no reason given'
+  const reason = cancelReason === '' ? 'no reason given' : cancelReason
   const status = /permission denied/.test(reason) ? 7 : 14
   const error = new Error(`${status} WATCH: ${reason}`)
   return etcdError(error, { what: 'a watch', where: 'this member', username: undefined })

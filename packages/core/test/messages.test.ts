@@ -1,25 +1,31 @@
-import { Etcd3, type IRangeResponse } from 'etcd3'
+import { Etcd3, type IRangeResponse, type IWatchResponse } from 'etcd3'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EtcdRegisterError } from '../src/errors.ts'
-import { keyValueOf } from '../src/etcd/key-value.ts'
+import { type KeyValue, keyValueOf } from '../src/etcd/key-value.ts'
 import { decodeRange } from '../src/etcd/range-page.ts'
+import { decodeWatch } from '../src/etcd/watch-message.ts'
 
-interface Codec {
+interface Codec<Response> {
   responseSerialize(response: object): Buffer
-  responseDeserialize(message: Buffer): IRangeResponse
+  responseDeserialize(message: Buffer): Response
 }
 
-/** The one of the client library, which connects to nobody before a call. */
+/** Those of the client library, which connects to nobody before a call. */
 class Client extends Etcd3 {
-  get codec(): Promise<Codec> {
-    return this.pool.withConnection('KV', ({ client }) => (client as unknown as { range: Codec }).range)
+  codec<Response>(service: 'KV' | 'Watch', method: string): Promise<Codec<Response>> {
+    return this.pool.withConnection(
+      service,
+      ({ client }) => (client as unknown as Record<string, Codec<Response>>)[method]!,
+    )
   }
 }
 const client = new Client({ hosts: '127.0.0.1:1' })
-let codec: Codec
+let codec: Codec<IRangeResponse>
+let watchCodec: Codec<IWatchResponse>
 beforeAll(async () => {
-  codec = await client.codec
+  codec = await client.codec('KV', 'range')
+  watchCodec = await client.codec('Watch', 'watch')
 })
 afterAll(() => client.close())
 
@@ -38,11 +44,38 @@ const kvs = fc.record({
   version: whole,
   lease: fc.oneof(fc.constant('0'), leases),
 })
+const header = fc.record({ cluster_id: leases, member_id: leases, revision: whole, raft_term: whole })
 const responses = fc.record({
-  header: fc.record({ cluster_id: leases, member_id: leases, revision: whole, raft_term: whole }),
+  header,
   kvs: fc.array(kvs, { maxLength: 12 }),
   more: fc.boolean(),
   count: whole,
+})
+
+const watchResponses = fc.record({
+  header,
+  watch_id: fc.oneof(fc.nat().map(String), fc.constant('-1')),
+  created: fc.boolean(),
+  canceled: fc.boolean(),
+  compact_revision: whole,
+  cancel_reason: fc.string({ unit: 'grapheme' }),
+  fragment: fc.boolean(),
+  events: fc.array(
+    fc.record({
+      type: fc.constantFrom('PUT', 'DELETE'),
+      kv: kvs,
+      prev_kv: fc.option(kvs, { nil: undefined }),
+    }),
+    { maxLength: 12 },
+  ),
+})
+
+const allOf = ({ key, value, revision, created, lease }: KeyValue) => ({
+  key,
+  value,
+  revision,
+  created,
+  lease,
 })
 
 /** All that is read of an answer. */
@@ -51,13 +84,7 @@ function readAll(message: Buffer) {
   const entries = Array.from({ length }, (_, i) => decodeRange(message).at(i))
   return {
     ...{ revision, count, next, bytes: page.bytes },
-    entries: entries.map(({ key, value, revision, created, lease }) => ({
-      key,
-      value,
-      revision,
-      created,
-      lease,
-    })),
+    entries: entries.map(allOf),
   }
 }
 
@@ -74,6 +101,62 @@ test('an answer to a read says the same as to the decoder of the client library'
       expect(read.next).toEqual(last && Buffer.concat([last.key, Buffer.from([0])]))
     }),
     { numRuns: 500 },
+  )
+})
+
+/** All that is read of a message of a watch; of a deleted key there is no more than its name and when. */
+function readAllOfWatch(message: Buffer) {
+  const { events, ...read } = decodeWatch(message)
+  return {
+    ...read,
+    events: events.map(event =>
+      event.type === 'put'
+        ? { type: event.type, ...allOf(event) }
+        : { type: event.type, key: event.key, revision: event.revision },
+    ),
+  }
+}
+
+test('a message of a watch says the same as to the decoder of the client library', () => {
+  fc.assert(
+    fc.property(watchResponses, response => {
+      const message = watchCodec.responseSerialize(response)
+      const known = watchCodec.responseDeserialize(message)
+      const { watchId, ...read } = readAllOfWatch(message)
+      if (known.watch_id === '-1') expect(watchId).toBeGreaterThan(Number.MAX_SAFE_INTEGER)
+      else expect(watchId).toBe(Number(known.watch_id))
+      expect(read).toEqual({
+        revision: Number(known.header.revision),
+        created: known.created,
+        canceled: known.canceled,
+        compactRevision: Number(known.compact_revision),
+        cancelReason: known.cancel_reason,
+        events: known.events.map(({ type, kv }) => {
+          const { key, revision, ...rest } = keyValueOf(kv)
+          return String(type) === 'Put'
+            ? { type: 'put', key, revision, ...rest }
+            : { type: 'delete', key, revision }
+        }),
+      })
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('a message of a watch that broke off is an error of ours, and none of its events is made up', () => {
+  fc.assert(
+    fc.property(watchResponses, fc.nat(), (response, where) => {
+      const message = watchCodec.responseSerialize(response)
+      const all = readAllOfWatch(message).events
+      const cut = message.subarray(0, where % (message.length + 1))
+      try {
+        const { events } = readAllOfWatch(cut)
+        expect(events).toEqual(all.slice(0, events.length))
+      } catch (error) {
+        if (!(error instanceof EtcdRegisterError)) throw error
+        expect(error).toMatchObject({ code: 'ERR_ETCD_UNAVAILABLE', retryable: true })
+      }
+    }),
   )
 })
 

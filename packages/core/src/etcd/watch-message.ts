@@ -1,0 +1,58 @@
+import type { KeyEvent } from './key-value.ts'
+import { Fields, revisionIn } from './message-fields.ts'
+import { MessageRow } from './message-row.ts'
+
+/** What etcd says on a watch stream: its WatchResponse. */
+export interface WatchMessage {
+  /** etcd's revision when it was sent. */
+  revision: number
+  watchId: number
+  created: boolean
+  canceled: boolean
+  /** What is gone where a watch asked for older revisions, 0 for nothing. */
+  compactRevision: number
+  cancelReason: string
+  readonly events: KeyEvent[]
+}
+
+/** Reads a WatchResponse. Throws `ERR_ETCD_UNAVAILABLE` where the message is broken. */
+export function decodeWatch(message: Buffer): WatchMessage {
+  const read: WatchMessage = {
+    revision: 0,
+    watchId: 0,
+    created: false,
+    canceled: false,
+    compactRevision: 0,
+    cancelReason: '',
+    events: [],
+  }
+  const fields = new Fields(message, 0, message.length)
+  while (fields.next()) {
+    if (fields.id === 1) read.revision = revisionIn(message, fields.from, fields.to)
+    else if (fields.id === 2) read.watchId = fields.number
+    else if (fields.id === 3) read.created = fields.number > 0
+    else if (fields.id === 4) read.canceled = fields.number > 0
+    else if (fields.id === 5) read.compactRevision = fields.number
+    else if (fields.id === 6) read.cancelReason = message.toString('utf8', fields.from, fields.to)
+    else if (fields.id === 11) read.events.push(decodeEvent(message, fields.from, fields.to))
+  }
+  return read
+}
+
+class Put extends MessageRow {
+  readonly type = 'put'
+}
+
+class Delete extends MessageRow {
+  readonly type = 'delete'
+}
+
+function decodeEvent(message: Buffer, from: number, to: number): KeyEvent {
+  const fields = new Fields(message, from, to)
+  let [deleted, rowFrom, rowTo] = [false, from, from]
+  while (fields.next()) {
+    if (fields.id === 1) deleted = fields.number > 0
+    else if (fields.id === 2) [rowFrom, rowTo] = [fields.from, fields.to]
+  }
+  return deleted ? new Delete(message, rowFrom, rowTo) : new Put(message, rowFrom, rowTo)
+}
