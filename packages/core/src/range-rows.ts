@@ -1,16 +1,13 @@
 import type { Clock } from './clock.ts'
+import { type Complaint, Complaints, type ComplaintsOptions } from './complaints.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { KeyEvent, KeyListing, KeyValue, WatchedKeys } from './etcd/key-value.ts'
 import type { Decoded } from './formats/format.ts'
-import type { PlacedFormat } from './formats/index.ts'
 import { readEntry } from './formats/read-entry.ts'
 import { sameInstance } from './instance.ts'
 import type { Origin } from './merged-instances.ts'
 import { TableChange } from './table-change.ts'
-import type { ErrorStatus, Logger, RegistryStatus, ServiceInstance } from './types.ts'
-
-/** With more bad values than that at a time, a line for each says nothing more. */
-const MOST_COMPLAINTS = 100
+import type { ErrorStatus, RegistryStatus, ServiceInstance } from './types.ts'
 
 interface Row {
   revision: number
@@ -19,24 +16,10 @@ interface Row {
   instance: ServiceInstance | undefined
 }
 
-/** Of a value that is none of an instance; nothing to warn of where another format reads it. */
-interface Complaint {
-  reason: string
-  level: 'debug' | 'warn'
-}
-
-export interface RowsOptions {
-  /** Of the service. */
-  name: string
-  placed: PlacedFormat
+export interface RowsOptions extends ComplaintsOptions {
   /** Of the format among those that are read. */
   rank: number
-  /** Formats that are read in the same range: what is bad for this one may be good for them. */
-  others: readonly PlacedFormat[]
-  /** Whether one of these ranks before this one, and complains of what is bad for all. */
-  quiet: boolean
   clock: Clock
-  logger: Logger
 }
 
 export interface RowsListener {
@@ -51,8 +34,7 @@ export class RangeRows implements WatchedKeys, Origin {
   readonly #options: RowsOptions
   readonly #listener: RowsListener
   #rows = new Map<string, Row>()
-  /** Keys whose value was complained of; they are not again until they were good or gone. */
-  readonly #complained = new Set<string>()
+  readonly #complaints: Complaints
   /** Keys that are none of an instance by themselves, and are not meant to be. */
   #ignored = new Set<string>()
   #lastError: ErrorStatus | undefined
@@ -62,6 +44,7 @@ export class RangeRows implements WatchedKeys, Origin {
   constructor(options: RowsOptions, listener: RowsListener) {
     this.#options = options
     this.#listener = listener
+    this.#complaints = new Complaints(options)
     this.staleSince = options.clock.date()
   }
 
@@ -81,7 +64,7 @@ export class RangeRows implements WatchedKeys, Origin {
     RegistryStatus['watches'][number],
     'format' | 'instances' | 'stale' | 'staleSince' | 'skipped' | 'lastError'
   > {
-    const { size: skipped } = this.#complained
+    const { size: skipped } = this.#complaints
     return {
       format: this.#options.placed.format.name,
       instances: this.size - skipped - this.#ignored.size,
@@ -111,7 +94,7 @@ export class RangeRows implements WatchedKeys, Origin {
         const previous = before.get(entry.key)?.instance
         // Also where the revisions are the same: those of a store that was wiped say nothing.
         const decoded = this.#decode(entry)
-        if ('skip' in decoded) skipped.set(entry.key, this.#complaintOf(entry, decoded.skip))
+        if ('skip' in decoded) skipped.set(entry.key, this.#complaints.of(entry, decoded.skip))
         else if ('ignore' in decoded) ignored.add(entry.key)
         const row = rowOf(entry, decoded, previous)
         rows.set(entry.key, row)
@@ -121,8 +104,7 @@ export class RangeRows implements WatchedKeys, Origin {
         for (const [key, { instance }] of before) if (!rows.has(key)) change.note(instance, undefined)
         this.#rows = rows
         this.#ignored = ignored
-        for (const key of this.#complained) if (!skipped.has(key)) this.#complained.delete(key)
-        for (const [key, complaint] of skipped) this.#complain(key, complaint)
+        this.#complaints.replace(skipped)
         this.listed = true
         this.#listener.changed(change)
       },
@@ -136,7 +118,8 @@ export class RangeRows implements WatchedKeys, Origin {
       if (event.type === 'put') this.#rows.set(event.key, this.#read(event, before.get(event.key)))
       else {
         this.#rows.delete(event.key)
-        this.#forget(event.key)
+        this.#complaints.forget(event.key)
+        this.#ignored.delete(event.key)
       }
     }
     const change = new TableChange()
@@ -165,43 +148,11 @@ export class RangeRows implements WatchedKeys, Origin {
   #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
     const { key } = entry
     const decoded = this.#decode(entry)
-    if ('skip' in decoded) this.#complain(key, this.#complaintOf(entry, decoded.skip))
-    else this.#complained.delete(key)
+    if ('skip' in decoded) this.#complaints.make(key, this.#complaints.of(entry, decoded.skip))
+    else this.#complaints.forget(key)
     if ('ignore' in decoded) this.#ignored.add(key)
     else this.#ignored.delete(key)
     return rowOf(entry, decoded, previous)
-  }
-
-  #forget(key: string): void {
-    this.#complained.delete(key)
-    this.#ignored.delete(key)
-  }
-
-  #complaintOf(entry: KeyValue, reason: string): Complaint {
-    const { name, others, quiet } = this.#options
-    const good = quiet || others.some(placed => !('skip' in readEntry(placed, name, entry)))
-    return { reason, level: good ? 'debug' : 'warn' }
-  }
-
-  #complain(key: string, { reason, level }: Complaint): void {
-    if (this.#complained.has(key)) return
-    this.#complained.add(key)
-    const { logger, name, placed } = this.#options
-    if (level === 'debug') {
-      logger.debug({ key, service: name, reason }, `no instance of "${placed.format.name}": ${reason}`)
-      return
-    }
-    if (this.#complained.size === MOST_COMPLAINTS) {
-      logger.warn(
-        { service: name },
-        `skipped ${MOST_COMPLAINTS} values of "${name}"; status() counts the rest`,
-      )
-    }
-    if (this.#complained.size >= MOST_COMPLAINTS) return
-    logger.warn(
-      { key, service: name, reason },
-      `skipped the value at ${JSON.stringify(key)}, no instance: ${reason}`,
-    )
   }
 }
 

@@ -42,6 +42,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
     'watch',
     'table-change',
     'merged-instances',
+    'complaints',
     'range-rows',
     'instance-table',
     'discovery',
