@@ -1,14 +1,9 @@
 import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
-import type { Connection, EtcdStream } from './etcd/connection.ts'
+import type { Connection } from './etcd/connection.ts'
+import { KeepAlive } from './keepalive.ts'
 import type { Logger, LossReason, RegistryStatus } from './types.ts'
-
-/** How long an acknowledgement may take before another member is asked, in ms; never longer than the period. */
-const PATIENCE = 2000
-
-/** A timer this late says that the event loop was blocked, not that etcd was silent. In ms. */
-const LATE = 250
 
 type LeaseState = 'idle' | 'granting' | 'held' | 'lost'
 
@@ -25,18 +20,19 @@ export interface Lease {
   readonly ttl: number
 }
 
+/** As it is held. */
+export interface Term extends Lease {
+  /** By our monotonic clock: send time of the last acknowledged keepalive, and that plus the TTL. */
+  ackedAt: number
+  expiresAt: number
+}
+
 /** Whoever has keys under the lease. */
 export interface LeaseUser {
   held(lease: Lease): void
   lost(reason: LossReason): void
   renewed(lease: Lease): void
   failed(error: EtcdRegisterError): void
-}
-
-interface Term extends Lease {
-  /** By our monotonic clock: send time of the last acknowledged keepalive, and that plus the TTL. */
-  ackedAt: number
-  expiresAt: number
 }
 
 /** As etcdctl shows and takes it. */
@@ -62,8 +58,7 @@ export class LeaseKeeper {
   #state: LeaseState = 'idle'
   #term: Term | undefined
   #running: AbortController | undefined
-  /** Ends the present term. */
-  #end: ((reason: LossReason) => void) | undefined
+  #keepAlive: KeepAlive | undefined
   #losses = 0
 
   constructor(options: LeaseOptions) {
@@ -103,7 +98,7 @@ export class LeaseKeeper {
 
   /** etcd says that there is no such lease. */
   invalidate(id: string): void {
-    if (this.current?.id === id) this.#end?.('lease-revoked')
+    if (this.current?.id === id) this.#keepAlive?.end('lease-revoked')
   }
 
   status(): RegistryStatus['lease'] {
@@ -133,7 +128,11 @@ export class LeaseKeeper {
         this.#term = term
         this.#transit('held')
         for (const user of this.#users) user.held(term)
-        const reason = await this.#keep(term, signal)
+        const renewed = () => {
+          for (const user of this.#users) user.renewed(term)
+        }
+        this.#keepAlive = new KeepAlive(term, { connection, clock, renewed }, signal)
+        const reason = await this.#keepAlive.over
         if (reason === 'released') return
         this.#losses += 1
         this.#transit('lost')
@@ -146,96 +145,6 @@ export class LeaseKeeper {
       if (attempt >= 0) await sleep(clock, backoff(attempt, clock), signal)
       await connection.whenUp(signal)
     }
-  }
-
-  /** Renews each third of the TTL until the lease is lost or released. */
-  #keep(term: Term, signal: AbortSignal): Promise<LossReason | 'released'> {
-    const { connection, clock } = this.#options
-    const period = (term.ttl * 1000) / 3
-    const patience = Math.min(period, PATIENCE)
-    const over = new AbortController()
-    let stream: EtcdStream<{ ID: string }> | undefined
-    /** Streams opened since one was acknowledged twice: those that die after their first answer are no success. */
-    let opened = 0
-    let acks = 0
-    let sentAt = 0
-    let stopSend = () => {}
-    let stopPatience = () => {}
-    let stopExpiry = () => {}
-
-    return new Promise(resolve => {
-      const finish = (reason: LossReason | 'released') => {
-        over.abort()
-        stopSend()
-        stopPatience()
-        stopExpiry()
-        stream?.cancel()
-        signal.removeEventListener('abort', release)
-        this.#end = undefined
-        resolve(reason)
-      }
-      const release = () => finish('released')
-      const watchExpiry = () => {
-        stopExpiry = clock.after(term.expiresAt - clock.now(), () => {
-          if (clock.now() >= term.expiresAt) finish('lease-expired')
-          else watchExpiry()
-        })
-      }
-      const open = async () => {
-        for (; !over.signal.aborted; opened += 1) {
-          if (opened > 0) await sleep(clock, backoff(opened - 1, clock), over.signal)
-          await connection.whenUp(over.signal)
-          try {
-            const next = await connection.openKeepAlive({
-              onData: ({ TTL }) => acknowledged(Number(TTL)),
-              onClose: () => reopen(false),
-            })
-            if (over.signal.aborted) return next.cancel()
-            opened += 1
-            acks = 0
-            stream = next
-            return send()
-          } catch {
-            // The next turn waits a little longer.
-          }
-        }
-      }
-      const reopen = (failed: boolean) => {
-        stopSend()
-        stopPatience()
-        stream?.cancel(failed)
-        stream = undefined
-        void open()
-      }
-      const send = () => {
-        if (clock.now() >= term.expiresAt) return finish('lease-expired')
-        sentAt = clock.now()
-        stream?.write({ ID: term.id })
-        awaitAck(clock.now() + patience)
-      }
-      const awaitAck = (due: number) => {
-        stopPatience = clock.after(due - clock.now(), () => {
-          if (clock.now() > due + LATE) awaitAck(clock.now() + LATE)
-          else reopen(true)
-        })
-      }
-      const acknowledged = (ttl: number) => {
-        stopPatience()
-        if (ttl <= 0) return finish('lease-revoked')
-        acks += 1
-        if (acks > 1) opened = 0
-        term.ackedAt = sentAt
-        term.expiresAt = sentAt + ttl * 1000
-        stopSend()
-        stopSend = clock.after(sentAt + period - clock.now(), send)
-        for (const user of this.#users) user.renewed(term)
-      }
-      signal.addEventListener('abort', release)
-      this.#end = finish
-      watchExpiry()
-      // A random phase, so that a fleet that was granted together does not renew together.
-      stopSend = clock.after(clock.random() * period, () => void open())
-    })
   }
 
   #transit(state: LeaseState): void {

@@ -50,6 +50,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
     'service-list',
   ],
   write: [
+    'keepalive',
     'lease',
     'advertisement',
     'losses',
