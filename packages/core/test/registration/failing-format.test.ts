@@ -1,8 +1,10 @@
 import { type InstanceFormat, jsonFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
 import { Advertisement } from '../../src/advertisement.ts'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import { resolveFormats } from '../../src/formats/index.ts'
-import { resolveService } from '../../src/options.ts'
+import { resolveOptions, resolveService } from '../../src/options.ts'
+import { EtcdRegistry } from '../../src/registry.ts'
 import { leases, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -125,4 +127,28 @@ describe.concurrent('a format of one’s own that fails to write', () => {
       expect(await rows(etcd)).toEqual([])
     },
   )
+
+  it('again after a write that succeeded, is asked again as soon as the first time', async test => {
+    const etcd = await anEtcd(test)
+    let fails = true
+    const format = aFormat((_, { leaseId }) => fails && leaseId.length > 1)
+    // Half of what grows from 200 ms by half each time.
+    const backoffs = [100, 150, 225, 337.5]
+    const waits: number[] = []
+    const after: Clock['after'] = (ms, fn) => {
+      if (backoffs.includes(ms)) waits.push(ms)
+      fails &&= ms !== 225
+      return systemClock.after(ms, fn)
+    }
+    const options = resolveOptions({ hosts: etcd.endpoint, format, logger: false }, {})
+    const registry = new EtcdRegistry(options, { ...systemClock, after, random: () => 0.5 })
+    test.onTestFinished(() => registry.close())
+    const registration = registry.register(orders())
+    await until(() => registration.state === 'registered')
+    fails = true
+    await expect(registration.update({ weight: 5 })).rejects.toMatchObject(boom)
+    fails = false
+    await until(async () => (await rows(etcd)).some(({ value }) => value.includes('"weight":5')))
+    expect(waits).toEqual([100, 150, 225, 100])
+  })
 })
