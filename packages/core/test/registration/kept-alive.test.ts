@@ -6,7 +6,7 @@ import { leases } from '../support/etcdctl-table.ts'
 import { MovedClock } from '../support/moved-clock.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { anEtcd, type Cleanup } from '../support/write-side.ts'
+import { aLink, anEtcd, type Cleanup } from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -16,12 +16,17 @@ type OpenKeepAlive = Connection['openKeepAlive']
 interface Ways {
   grant?(grant: Connection['grant'], clock: MovedClock): Connection['grant']
   openKeepAlive?(open: OpenKeepAlive): OpenKeepAlive
+  /** To one etcd, each of them a member to the keeper; default 1. */
+  members?: number
+  ttl?: number
 }
 
 /** The keeper of a lease of 3 s whose first renewal is at 500 ms; time stands still but for the test. */
-async function aKeeper(test: Cleanup, ways: Ways = {}) {
+async function aKeeper(test: Cleanup, { ttl = 3, members = 1, ...ways }: Ways = {}) {
   const etcd = await anEtcd(test)
-  const options = resolveOptions({ hosts: etcd.endpoint, ttl: 3, logger: false }, {})
+  const links = await Promise.all(Array.from({ length: members - 1 }, () => aLink(test, etcd)))
+  const hosts = [etcd, ...links].map(({ endpoint }) => endpoint)
+  const options = resolveOptions({ hosts, ttl, logger: false }, {})
   const clock = new MovedClock(0.5)
   const connection = new Connection(options, clock)
   test.onTestFinished(() => connection.close())
@@ -37,7 +42,7 @@ async function aKeeper(test: Cleanup, ways: Ways = {}) {
     }
     return { ...stream, write, cancel: failed => stream.cancel(failed) }
   }
-  const keeper = new LeaseKeeper({ connection, clock, logger: options.logger, ttl: 3 })
+  const keeper = new LeaseKeeper({ connection, clock, logger: options.logger, ttl })
   const events: string[] = []
   const user = {
     held: ({ id }: Lease) => void events.push(`held ${id}`),
@@ -141,6 +146,32 @@ describe.concurrent('a lease that is kept', () => {
     clock.advance(100)
     await until(() => counts.renewed === 2)
     expect(counts.opened).toBe(2)
+  })
+
+  it('is renewed on each other member before one that did not answer is asked again', async test => {
+    const members = 6
+    const asked: string[] = []
+    const { clock, counts, keeper } = await aKeeper(test, {
+      members,
+      ttl: 60,
+      openKeepAlive: open => async handlers => {
+        const answers = asked.length === members - 1
+        const stream = await open({ ...handlers, onData: answers ? handlers.onData : () => {} })
+        asked.push(stream.member)
+        return stream
+      },
+    })
+    await until(() => keeper.current !== undefined && clock.waiting === 2)
+    clock.advance(10_000)
+    for (let sent = 1; sent < members; sent += 1) {
+      await until(() => counts.sent === sent)
+      clock.advance(2000)
+      // Now it is given up, and now the next one asked.
+      clock.advance(1000)
+    }
+    await until(() => counts.renewed === 1)
+    expect(new Set(asked).size).toBe(members)
+    expect(keeper.status().losses).toBe(0)
   })
 })
 
