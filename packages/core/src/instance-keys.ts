@@ -35,6 +35,8 @@ export class InstanceKeys {
   readonly #unseen: (() => void)[] = []
   /** Keys that etcd had from us once: from then on somebody else there is the newer one. */
   readonly #had = new Set<string>()
+  /** Keys that somebody newer has, last we heard; while there is one we need not try. */
+  readonly #taken = new Set<string>()
   /** Revision of our first write; what was written before it is older than we. */
   #since: number | undefined
   /** The one that was last written under, or tried to. */
@@ -72,6 +74,8 @@ export class InstanceKeys {
     takesOver: (found: KeyValue) => boolean,
   ): Promise<{ taken: string } | undefined> {
     const { connection, retired } = this.#deps
+    const [taken] = this.#taken
+    if (taken !== undefined) return { taken }
     const deletes = this.#except(puts)
     const past = this.#underPast(lease, puts)
     for (const { key } of puts) {
@@ -154,7 +158,9 @@ export class InstanceKeys {
   }
 
   #give({ key, revision }: KeyValue): { taken: string } {
+    this.#taken.add(key)
     // Not known as it is: by that we could overwrite and delete it.
+    this.#known.set(key, ABSENT)
     this.#guard(key, { revision, present: true })
     return { taken: key }
   }
@@ -176,6 +182,7 @@ export class InstanceKeys {
     }
     // Whether we wrote before or after the store went back, only a write can tell.
     if (revision === undefined) {
+      this.#taken.clear()
       this.#observer.unclear()
       return
     }
@@ -192,6 +199,8 @@ export class InstanceKeys {
       this.#observer.taken(this.#give(found).taken)
       return
     }
+    // That it is free is news, that we withdrew it is not.
+    if (!this.#taken.delete(key) && found === undefined && known === ABSENT) return
     this.#known.set(key, knownOf(found))
     this.#observer.changed(found)
   }

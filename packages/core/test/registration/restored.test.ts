@@ -110,3 +110,17 @@ it('whoever stayed out before the store was wiped stays out after it', async tes
   expect(await rows(etcd, 'orders/')).toEqual(found)
   expect(older.state).toBe('conflict')
 })
+
+it('whoever stayed out before the store was wiped is back after it, if nobody else is', async test => {
+  const etcd = await anEtcd(test)
+  const [link, cut] = [await aLink(test, etcd), await aLink(test, etcd)]
+  for (let i = 0; i < 5; i += 1) await etcd.etcdctl('put', '/elsewhere', String(i))
+  const older = await registered(aRegistry(test, link, { ttl: 60 }))
+  await registered(aRegistry(test, cut, { ttl: 60 }))
+  await until(() => older.state === 'conflict')
+
+  await Promise.all([link.cut(), cut.cut()])
+  await etcd.restart({ wipe: true })
+  await link.restore()
+  await untilExactly(etcd, [older])
+})

@@ -153,6 +153,22 @@ describe.concurrent('an instance in several formats at once', () => {
     await until(async () => (await rows(etcd, '')).length === 3)
   })
 
+  it.for([{ format: ['json', 'grpc'] as const }, { format: ['grpc'] as const }])(
+    'in conflict nothing is written but what takes out its other keys ($format)',
+    async ({ format }, test) => {
+      const etcd = await anEtcd(test)
+      const older = await registered(aRegistry(test, etcd, { format: [...format] }))
+      const writes = async () => (await etcd.requests()).Txn!
+      const before = await writes()
+      await registered(aRegistry(test, etcd, { format: 'grpc' }))
+      await until(async () => older.state === 'conflict' && (await rows(etcd, '')).length === 1)
+      await older.deregister()
+      expect(await rows(etcd, '')).toHaveLength(1)
+      // The newer one sees the key and takes it, and who leaves asks of each key whether it is there.
+      expect((await writes()) - before).toBe(2 + (format.length - 1) + format.length)
+    },
+  )
+
   it('a key that holds the lease moves with it, and neither a key nor a watch of the old one stays', async test => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd, { format: ['json', 'go-zero'] })
