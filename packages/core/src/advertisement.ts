@@ -1,6 +1,13 @@
 import { authority } from './address.ts'
 import { invalidOption } from './errors.ts'
-import { defaultId, type Entry, MAX_VALUE_BYTES, type PlacedFormat, writeEntries } from './formats/index.ts'
+import {
+  defaultId,
+  type Entry,
+  MAX_VALUE_BYTES,
+  type PlacedFormat,
+  refuseSharedKeys,
+  writeEntries,
+} from './formats/index.ts'
 import { endpointAt, makeInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
@@ -19,9 +26,10 @@ export class Advertisement {
   #key = ''
   status: InstanceStatus = 'up'
 
-  /** Throws `ERR_INVALID_OPTION` if the value is too long. */
+  /** Throws `ERR_INVALID_OPTION` if the value is too long, or if two formats share keys. */
   constructor(service: ResolvedService, host: string, formats: readonly PlacedFormat[]) {
     const { version, zone, weight, metadata } = service
+    refuseSharedKeys(formats, service.name)
     this.#service = service
     this.#details = { version, zone, weight, metadata }
     this.#formats = formats

@@ -32,6 +32,37 @@ test('a format that fails to write an instance is refused as it registers', () =
   expectRefused(() => registry.register({ name: 'orders', port: 8000 }), 'format', /boom/, '"failing"')
 })
 
+test.each<[string, string, string, string, NonNullable<RegistryOptions['format']>]>([
+  ['kitex', 'grpc', 'kitex', 'kitex/', ['grpc', 'kitex']],
+  ['traefik', 'traefik', 'go-zero', 'traefik/', ['traefik', 'go-zero']],
+  ['services', 'json', 'go-zero', '/services/', ['json', goZeroFormat({ namespace: '/' })]],
+  [
+    'web',
+    'kratos',
+    'json',
+    '/kratos/web/',
+    [kratosFormat({ namespace: '/kratos' }), jsonFormat({ namespace: '/kratos/web' })],
+  ],
+  // Kratos lists without the slash.
+  [
+    'web',
+    'kratos',
+    'json',
+    '/microservices/web/',
+    ['kratos', jsonFormat({ namespace: '/microservices/web2' })],
+  ],
+])(
+  'a service "%s" is refused as it registers where its keys in %s and %s meet: %s',
+  (name, one, two, shared, format) => {
+    const registry = createRegistry({ format, hosts: '127.0.0.1:1', logger: false })
+    const advice = new RegExp(
+      `share "${shared}"; give one of them a "namespace", or the service another name than "${name}"`,
+    )
+    expectRefused(() => registry.register({ name, port: 8000 }), 'format', advice, `["${one}", "${two}"]`)
+    expect(registry.status().registrations).toEqual([])
+  },
+)
+
 test.each<[string, unknown]>([
   ['nothing', undefined],
   ['a promise', Promise.resolve([])],

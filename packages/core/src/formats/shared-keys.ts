@@ -2,17 +2,19 @@ import { invalidOption } from '../errors.ts'
 import { makeInstance } from '../instance.ts'
 import { type PlacedFormat, rangesOf, writeEntries } from './placed-format.ts'
 
-/** An instance to try formats with. */
-const PROBE = makeInstance({ id: '1', name: 'orders', protocol: 'http', host: '10.0.0.1', port: 1 }, '')
-
-/** For writing, where values of two formats side by side would break readers of one. Throws `ERR_INVALID_OPTION`. */
-export function refuseSharedKeys(placed: readonly PlacedFormat[]): void {
+/**
+ * For writing, where values of two formats side by side would break readers of one: for any name, or for this one, such
+ * as `kitex` where that is how all keys of a format begin. Throws `ERR_INVALID_OPTION`.
+ */
+export function refuseSharedKeys(placed: readonly PlacedFormat[], name?: string): void {
+  const rename = name === undefined ? '' : `, or the service another name than "${name}"`
   for (const [i, one] of placed.entries()) {
     for (const other of placed.slice(i + 1)) {
-      const shared = sharedKeys(one, other) ?? sharedKeys(other, one)
+      const shared = sharedKeys(one, other, name) ?? sharedKeys(other, one, name)
       if (shared === undefined) continue
       const names = `"${one.format.name}" and "${other.format.name}"`
-      const rule = `formats with keys of their own, but ${names} share ${shared}; give one of them a "namespace"`
+      const advice = `give one of them a "namespace"${rename}`
+      const rule = `formats with keys of their own, but ${names} share ${shared}; ${advice}`
       throw invalidOption(
         'format',
         rule,
@@ -23,10 +25,11 @@ export function refuseSharedKeys(placed: readonly PlacedFormat[]): void {
 }
 
 /** A key that both write, or a range in which both write and one reads: strangers' values break some readers. */
-function sharedKeys(one: PlacedFormat, other: PlacedFormat): string | undefined {
-  const keys = (placed: PlacedFormat) => writeEntries(placed, PROBE, '1').map(({ key }) => key)
+function sharedKeys(one: PlacedFormat, other: PlacedFormat, name = 'orders'): string | undefined {
+  const probe = makeInstance({ id: '1', name, protocol: 'http', host: '10.0.0.1', port: 1 }, '')
+  const keys = (placed: PlacedFormat) => writeEntries(placed, probe, '1').map(({ key }) => key)
   const [ours, theirs] = [keys(one), keys(other)]
-  const prefixes = rangesOf(one, PROBE.name).flatMap(range => ('prefix' in range ? range.prefix : []))
+  const prefixes = rangesOf(one, name).flatMap(range => ('prefix' in range ? range.prefix : []))
   const listed = (prefix: string) => (one.format.listsWithoutSlash ? prefix.slice(0, -1) : prefix)
   const shared =
     prefixes.find(prefix => [ours, theirs].every(some => some.some(key => key.startsWith(listed(prefix))))) ??
