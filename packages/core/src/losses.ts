@@ -10,7 +10,7 @@ const SAID = {
   endpoints: ({ endpoints }: ServiceInstance) => endpoints.length > 1,
 }
 
-function fieldsLost(format: InstanceFormat, instance: ServiceInstance): string[] {
+function fieldsLost(format: InstanceFormat, instance: ServiceInstance, saysProtocol: boolean): string[] {
   const { capabilities } = format
   const fields: string[] = (Object.keys(SAID) as (keyof typeof SAID)[]).filter(
     field => SAID[field](instance) && !capabilities[field],
@@ -18,9 +18,11 @@ function fieldsLost(format: InstanceFormat, instance: ServiceInstance): string[]
   if (isRounded(format, instance)) fields.push('the exact weight')
   const { protocol, endpoints } = instance
   const { protocol: carried = true } = capabilities
-  // Nobody has said `http`, where it is the default; and of several endpoints one is of what is taken for granted.
-  const said = protocol !== 'http' && !endpoints.some(url => url.startsWith(`${carried}://`))
-  return said && carried !== true ? [...fields, 'protocol'] : fields
+  if (carried === false && protocol !== 'http') fields.push('protocol')
+  // Of several endpoints the one of what is taken for granted is written.
+  const misread = typeof carried === 'string' && !endpoints.some(url => url.startsWith(`${carried}://`))
+  if (misread && (saysProtocol || protocol !== 'http')) fields.push(`protocol (read as ${carried})`)
+  return fields
 }
 
 function isRounded(format: InstanceFormat, { weight }: ServiceInstance): boolean {
@@ -42,19 +44,23 @@ function namesLost({ reserved = [] }: Capabilities, instance: ServiceInstance): 
 export class Losses {
   readonly #formats: readonly PlacedFormat[]
   readonly #logger: Logger
+  readonly #saysProtocol: boolean
   readonly #told = new Set<string>()
 
-  constructor(formats: readonly PlacedFormat[], logger: Logger) {
+  /** `saysProtocol`: `http` is no mere default. */
+  constructor(formats: readonly PlacedFormat[], logger: Logger, saysProtocol: boolean) {
     this.#formats = formats
     this.#logger = logger
+    this.#saysProtocol = saysProtocol
   }
 
   check(instance: ServiceInstance): void {
     const lines: string[] = []
     for (const { format } of this.#formats) {
-      const lost = [...fieldsLost(format, instance), ...namesLost(format.capabilities, instance)].filter(
-        field => !this.#told.has(`${format.name} ${field}`),
-      )
+      const lost = [
+        ...fieldsLost(format, instance, this.#saysProtocol),
+        ...namesLost(format.capabilities, instance),
+      ].filter(field => !this.#told.has(`${format.name} ${field}`))
       for (const field of lost) this.#told.add(`${format.name} ${field}`)
       if (lost.length > 0) lines.push(`format "${format.name}" cannot carry ${lost.join(', ')}`)
     }

@@ -32,6 +32,8 @@ export interface ResolvedOptions {
 export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 'id'>> {
   host: string | undefined
   id: string | undefined
+  /** Whether somebody gave it, here or in an endpoint; else it is the default. */
+  saysProtocol: boolean
   /** Of the default id, where several share an address. */
   idSuffix?: string
 }
@@ -144,7 +146,9 @@ export function resolveService(service: ServiceOptions): ResolvedService {
     const rule = `up to ${MOST_ENDPOINTS} URLs such as "grpc://10.0.0.5:9000", or "grpc://:9000" for the same host`
     throw invalidOption('endpoints', rule, endpoints)
   }
-  return { name, port, host, id, protocol, endpoints: [...endpoints], ...resolveDetails(service) }
+  const saysProtocol = service.protocol !== undefined || endpoints.length > 0
+  const place = { name, port, host, id, protocol, saysProtocol, endpoints: [...endpoints] }
+  return { ...place, ...resolveDetails(service) }
 }
 
 function isFurtherEndpoint(endpoint: unknown): boolean {

@@ -79,7 +79,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       taken: key => this.#yield(key),
       changed: found => this.#repair(found),
     })
-    this.#losses = new Losses(deps.formats, deps.logger)
+    this.#losses = new Losses(deps.formats, deps.logger, service.saysProtocol)
     this.#losses.check(this.instance)
     deps.lease.acquire(this)
     this.#worker = this.#run()

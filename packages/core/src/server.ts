@@ -185,9 +185,9 @@ class AttachedServer implements ServerRegistration {
       this.#logger?.warn({ address }, text)
       return
     }
-    const { port = address.port, protocol = server instanceof TlsServer ? 'https' : 'http' } =
+    const { port = address.port, protocol = server instanceof TlsServer ? 'https' : undefined } =
       this.#options.service
-    const service = { ...this.#options.service, port, protocol }
+    const service = { ...this.#options.service, port, ...(protocol !== undefined && { protocol }) }
     this.#registration = (this.#registry as EtcdRegistry).register(service, {
       bound: address.address,
       // The workers of a cluster share the address: the end of one must not take the others off the roll.

@@ -570,6 +570,7 @@ test('an option that is undefined counts as not given', () => {
     host: undefined,
     id: undefined,
     protocol: 'http',
+    saysProtocol: false,
     endpoints: [],
     version: '',
     zone: '',

@@ -267,6 +267,29 @@ describe.concurrent('what a format cannot carry', () => {
     ])
   })
 
+  it.for([{ protocol: 'http' }, { endpoints: ['http://:8001'] }])(
+    'such as a protocol that was given, where readers take another one for granted: %j',
+    async (given, test) => {
+      const etcd = await anEtcd(test)
+      const rest = grpcFormat({ protocol: 'http', namespace: 'rest' })
+      const registry = aRegistry(test, etcd, { format: [...ALL, rest] })
+      const registration = await registered(registry, orders(given))
+      const discovery = registry.discover('orders', { format: 'grpc' })
+      await discovery.ready()
+      expect(discovery.instances).toMatchObject([{ endpoints: ['grpc://192.0.2.1:8000'] }])
+      const told = registry.warnings[0]!.matchAll(
+        /"([\w-]+)" cannot carry (?:endpoints, )?protocol \(([^)]*)\)/g,
+      )
+      expect([...told].map(([, name, how]) => `${name}: ${how}`)).toEqual([
+        'go-zero: read as grpc',
+        'kitex: read as tcp',
+        'grpc: read as grpc',
+      ])
+      await registration.update({ weight: 100 })
+      expect(registry.warnings).toHaveLength(1)
+    },
+  )
+
   it('such as metadata under a name that the format has a use for', async test => {
     const etcd = await anEtcd(test)
     const format = ['kratos' as const, 'go-micro' as const, grpcFormat({ metadata: true })]
@@ -281,7 +304,7 @@ describe.concurrent('what a format cannot carry', () => {
 
   it('is no matter where nothing of it was given, or the format was told to carry it', async test => {
     const etcd = await anEtcd(test)
-    const quiet = aRegistry(test, etcd, { format: ['json', 'grpc', 'skydns'] })
+    const quiet = aRegistry(test, etcd, { format: ALL })
     await registered(quiet)
     await registered(quiet, orders({ name: 'idle', weight: 0 }))
     const told = aRegistry(test, etcd, { format: grpcFormat({ metadata: true, namespace: 'told' }) })

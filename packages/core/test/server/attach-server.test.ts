@@ -91,6 +91,22 @@ describe('a server is on the roll', () => {
     expect(leases.size).toBe(1)
   })
 
+  test('in a format of gRPC without a warning of its scheme, unless that was given or there is TLS', async () => {
+    const registry = aRegistry(cleanup, etcd, { format: 'grpc', namespace: '/schemes' })
+    const pair = await (await createCertificateAuthority()).issue()
+    const tls = closedWithTest(createHttpsServer(pair))
+    const servers = { plain: aServer(), given: aServer(), tls, grpc: aServer() }
+    for (const [name, server] of Object.entries(servers)) {
+      await listen(server)
+      const protocol = { plain: undefined, given: 'http', tls: undefined, grpc: 'grpc' }[name]
+      await ready(attach(server, registry, { name, ...(protocol !== undefined && { protocol }) }))
+    }
+    expect(registry.warnings).toEqual([
+      'format "grpc" cannot carry protocol (read as grpc): who reads "given" there will not see it',
+      'format "grpc" cannot carry protocol (read as grpc): who reads "tls" there will not see it',
+    ])
+  })
+
   test('again when it listens again, under the new port', async () => {
     const { registry, keys } = aRoll(etcd)
     const server = aServer()
