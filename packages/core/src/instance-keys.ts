@@ -3,7 +3,7 @@ import type { KeyValue } from './etcd/key-value.ts'
 import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
 import type { Entry } from './formats/index.ts'
 import { KeyGuard, type KeyWatcher } from './key-guard.ts'
-import type { LeaseKeeper } from './lease.ts'
+import type { LeaseKeeper, LeaseUser } from './lease.ts'
 import type { RetiredKeys } from './retired-keys.ts'
 
 export interface InstanceKeysDeps {
@@ -127,9 +127,9 @@ export class InstanceKeys {
   }
 
   /** Resolves when they are gone for good, those too that a late write may bring. */
-  async remove(): Promise<void> {
+  async remove(leaver: LeaseUser): Promise<void> {
     for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
-    await this.#deps.retired.remove(this.#known)
+    await this.#deps.retired.remove(this.#known, leaver)
   }
 
   #except(puts: readonly Entry[]): string[] {

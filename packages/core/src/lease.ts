@@ -92,8 +92,12 @@ export class LeaseKeeper {
     if (current !== undefined) await this.#options.connection.revoke(current.id)
   }
 
-  get users(): number {
-    return this.#users.size
+  get used(): boolean {
+    return this.#users.size > 0
+  }
+
+  usedBesides(user: LeaseUser | undefined): boolean {
+    return [...this.#users].some(other => other !== user)
   }
 
   /** etcd says that there is no such lease. */

@@ -318,7 +318,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #retire(announce: boolean): Promise<void> {
     const { current } = this.#deps.lease
     if (announce && current !== undefined) await this.#announce(current).catch(() => {})
-    await this.#keys.remove()
+    await this.#keys.remove(this)
   }
 
   async #announce({ id }: Lease): Promise<void> {

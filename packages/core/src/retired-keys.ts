@@ -5,7 +5,7 @@ import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import { type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
 import { KeyGuard, type KeyWatcher } from './key-guard.ts'
-import type { LeaseKeeper } from './lease.ts'
+import type { LeaseKeeper, LeaseUser } from './lease.ts'
 
 /** How late a write that timed out can reach etcd: TCP goes on sending for a closed socket. In ms. */
 const LATEST = 120_000
@@ -29,8 +29,11 @@ export class RetiredKeys {
     this.#deps = deps
   }
 
-  /** Resolves when none of them is there, or nobody keeps them alive any more. `known`: how they stand as far as we know. */
-  async remove(known: Map<string, Known>): Promise<void> {
+  /**
+   * Resolves when none of them is there, or nobody keeps them alive any more. `known`: how they stand as far as we know;
+   * `leaver`: whose they were, who uses the lease for as long as this is waited for.
+   */
+  async remove(known: Map<string, Known>, leaver?: LeaseUser): Promise<void> {
     const { clock, connection, lease } = this.#deps
     const mayTake = (found: KeyValue) => lease.owns(found.lease)
     const never = new AbortController().signal
@@ -41,13 +44,13 @@ export class RetiredKeys {
           const result = await writeOwned(connection, { puts: [], deletes, lease: '0', known, mayTake })
           for (const key of 'refused' in result ? [result.refused.key] : deletes) {
             known.delete(key)
-            if ('revision' in result && lease.users > 1) this.#watch(key, result.revision)
+            if ('revision' in result && lease.usedBesides(leaver)) this.#watch(key, result.revision)
           }
         }
       } catch (error) {
         const { retryable } = error as EtcdRegisterError
         // Where the one who leaves is the last user, the end of the lease deletes what we may not.
-        if (lease.users === 0 || (!retryable && lease.users === 1)) return
+        if (!lease.used || (!retryable && !lease.usedBesides(leaver))) return
         await sleep(clock, backoff(attempt, clock))
         await connection.whenUp(never)
       }

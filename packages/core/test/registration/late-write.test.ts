@@ -1,6 +1,7 @@
 import type { Registration } from '@etcd-register/core'
 import { plainFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
+import type { ServiceRegistration } from '../../src/registration.ts'
 import { revision } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -76,6 +77,22 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
     await until(async () => (await revision(etcd)) > before, { what: 'the late write is done' })
     const [after] = await untilExactly(etcd, [other])
     expect(after!.version).toBe(1)
+  })
+
+  it('and after the instance gave up to wait for its leave: it is gone all the same', async test => {
+    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test)
+    let registration!: Registration
+    const late = await writeLate(() => {
+      registration = registry.register(orders())
+    })
+    await registration.deregister({ timeout: 100 })
+    await late.fastAgain()
+    await (registration as ServiceRegistration).retired
+    const before = await revision(etcd)
+
+    late.deliver()
+    await until(async () => (await revision(etcd)) > before, { what: 'the late write is done' })
+    await untilExactly(etcd, [other])
   })
 
   it('and after the instance left and came again: it stays', async test => {

@@ -24,6 +24,7 @@ beforeAll(async () => {
           { name: 'forgetful', password: 'old-pw', role: readwrite },
           { name: 'reader', password: 'reader-pw', role: { ...readwrite, permission: 'read' } },
           { name: 'nobody', password: 'nobody-pw' },
+          { name: 'demoted', password: 'demoted-pw', role: readwrite },
           { name: 'restless', password: 'restless-pw' },
         ],
       },
@@ -229,6 +230,33 @@ describe.concurrent('a user without permission on the prefix', () => {
       await until(() => !discovery.stale)
       await discovery.ready()
     })
+  })
+})
+
+test('a write that is refused for good holds up nobody who leaves as the last one: the lease takes the key along', async () => {
+  const may = (what: 'write' | 'readwrite') =>
+    guarded.etcdctl('role', 'grant-permission', 'demoted', what, '/services/', '--prefix')
+  const auth = { username: 'demoted', password: 'demoted-pw' }
+  await using({ auth }, async ({ registry, tries }) => {
+    const [first, last] = ['first', 'last'].map(name => registry.register({ name, ...service }))
+    await Promise.all([first!.ready(), last!.ready()])
+    const found = async () => {
+      const keys = await guarded.etcdctl('get', '--prefix', '/services/', '--keys-only')
+      return [first!, last!].filter(({ instance }) => keys.includes(instance.key))
+    }
+    // To compare a key is to read it.
+    await may('write')
+    await first!.deregister({ timeout: 100 })
+    const before = tries()
+    await until(() => tries() - before > 2)
+    expect(await found()).toEqual([first, last])
+    await may('readwrite')
+    await until(async () => (await found()).length === 1)
+
+    await may('write')
+    void last!.deregister({ timeout: 60_000 })
+    await until(() => last!.state === 'closed')
+    expect(await found()).toEqual([])
   })
 })
 
