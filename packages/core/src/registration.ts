@@ -1,7 +1,6 @@
 import type { Address, AddressRule } from './address.ts'
 import { Advertisement } from './advertisement.ts'
-import { backoff } from './backoff.ts'
-import { type Clock, sleep } from './clock.ts'
+import type { Clock } from './clock.ts'
 import { Emitter } from './emitter.ts'
 import { EtcdRegisterError } from './errors.ts'
 import { AWAY } from './etcd/availability.ts'
@@ -21,6 +20,7 @@ import type {
   ServiceInstance,
 } from './types.ts'
 import { Waiters } from './waiters.ts'
+import { Worker } from './worker.ts'
 
 const TRANSITIONS: Readonly<Record<RegistrationState, readonly RegistrationState[]>> = {
   registering: ['registered', 'suspended', 'conflict', 'closed'],
@@ -53,7 +53,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   readonly #keys: InstanceKeys
   readonly #losses: Losses
   readonly #told = new Set<string>()
-  readonly #worker: Promise<void>
+  readonly #worker: Worker
   #rule: AddressRule | undefined
   #state: RegistrationState = 'registering'
   #since: Date
@@ -61,8 +61,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** Counts what was asked for; `#written` is the last of it that etcd has. */
   #wanted = 1
   #written = 0
-  #dirty = true
-  #look: () => void = () => {}
   /** The key that somebody newer has, last we heard. */
   #taken: string | undefined
   #leaving: Promise<void> | undefined
@@ -75,14 +73,23 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#advertised = new Advertisement(service, provisionalHost, deps.formats)
     this.#since = deps.clock.date()
     this.#keys = new InstanceKeys(deps, {
-      unclear: () => this.#lookAgain(),
+      unclear: () => this.#worker.look(),
       taken: key => this.#yield(key),
       changed: found => this.#repair(found),
     })
     this.#losses = new Losses(deps.formats, deps.logger, service.saysProtocol)
     this.#losses.check(this.instance)
+    this.#worker = new Worker(
+      deps,
+      {
+        prepare: () => this.#findAddress(),
+        ready: () => deps.lease.current !== undefined,
+        run: () => this.#keys.during(() => this.#publish(deps.lease.current!)),
+        failed: error => this.#complain(error),
+      },
+      this.#closing.signal,
+    )
     deps.lease.acquire(this)
-    this.#worker = this.#run()
   }
 
   get instance(): ServiceInstance {
@@ -142,7 +149,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   held(): void {
-    this.#lookAgain()
+    this.#worker.look()
   }
 
   lost(reason: LossReason): void {
@@ -164,7 +171,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     // Of what was wanted before; whether this can be had is still to be seen.
     this.#lastError = undefined
     const version = this.#wanted
-    this.#lookAgain()
+    this.#worker.look()
     return this.#waiters.until(() => {
       if (this.#written >= version) return true
       this.#throwIfHopeless()
@@ -181,38 +188,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       throw new EtcdRegisterError('ERR_CLOSED', `The registration of "${this.instance.name}" is closed.`)
     }
     if (this.#lastError?.error.retryable === false) throw this.#lastError.error
-  }
-
-  #lookAgain(): void {
-    this.#dirty = true
-    this.#look()
-  }
-
-  async #run(): Promise<void> {
-    const { clock, connection, lease } = this.#deps
-    const { signal } = this.#closing
-    signal.addEventListener('abort', () => this.#look())
-    for (let attempt = 0; !signal.aborted; ) {
-      try {
-        if (this.#rule === undefined) await this.#findAddress()
-        while (!signal.aborted && !(this.#dirty && lease.current !== undefined)) {
-          await new Promise<void>(resolve => {
-            this.#look = resolve
-          })
-        }
-        if (signal.aborted) return
-        const held = lease.current!
-        await this.#keys.during(() => this.#publish(held))
-        attempt = 0
-      } catch (error) {
-        if (signal.aborted) return
-        this.#dirty = true
-        this.#complain(error as EtcdRegisterError)
-        await sleep(clock, backoff(attempt, clock), signal)
-        await connection.whenUp(signal)
-        attempt += 1
-      }
-    }
   }
 
   /** One line for each kind of failure until a write succeeds; that etcd is away, the connection says. */
@@ -239,7 +214,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const { lease } = this.#deps
     const version = this.#wanted
     const { status } = this.#advertised
-    this.#dirty = false
     try {
       const conflict = await this.#keys.write(this.#advertised.entries(id), id, found =>
         this.#takesOver(found),
@@ -280,7 +254,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   #lose(reason: LossReason): void {
     this.#transit('lost', reason)
-    this.#lookAgain()
+    this.#worker.look()
   }
 
   #yield(key: string): void {
@@ -292,7 +266,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     )
     this.tell('conflict', key)
     this.#waiters.wake()
-    this.#lookAgain()
+    this.#worker.look()
   }
 
   async #leave(timeout: number): Promise<void> {
@@ -303,7 +277,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const wasUp = this.#state === 'registered'
     this.#closing.abort()
     this.#keys.close()
-    this.#retired = this.#worker.then(() => this.#retire(wasUp))
+    this.#retired = this.#worker.over.then(() => this.#retire(wasUp))
     await Promise.race([this.#retired, expired])
     // With the last user the lease goes, and with it whatever etcd still has of ours.
     await Promise.race([lease.release(this).catch(() => {}), expired])

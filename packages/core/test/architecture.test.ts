@@ -58,6 +58,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
     'retired-keys',
     'instance-keys',
     'key-claims',
+    'worker',
     'registration',
   ],
   registry: ['registry'],
