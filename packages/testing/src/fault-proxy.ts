@@ -1,6 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { type Flow, type LinkState, resetSocket, startFlow } from './fault-flow.ts'
-import { freePort } from './free-port.ts'
+import { listenOnFreePort } from './free-port.ts'
 
 /** `up` is towards the target, `down` towards the client. */
 export type FaultDirection = 'both' | 'up' | 'down'
@@ -168,19 +168,4 @@ export async function startFaultProxy(
     [Symbol.asyncDispose]: () => proxy.stop(),
   }
   return proxy
-}
-
-async function listenOnFreePort(
-  listen: (port: number) => Promise<void>,
-  wanted: number | undefined,
-): Promise<number> {
-  for (let tries = 1; ; tries++) {
-    const port = wanted ?? (await freePort())
-    try {
-      await listen(port)
-      return port
-    } catch (error) {
-      if (wanted !== undefined || tries === 5) throw error
-    }
-  }
 }

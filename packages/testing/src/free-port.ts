@@ -27,6 +27,22 @@ export async function freePort(): Promise<number> {
   throw new Error(`No free port found on 127.0.0.1 between ${first} and ${last}`)
 }
 
+/** Has it listen on the wanted port, by default on a free one; resolves with the port. */
+export async function listenOnFreePort(
+  listen: (port: number) => Promise<void>,
+  wanted: number | undefined,
+): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    const port = wanted ?? (await freePort())
+    try {
+      await listen(port)
+      return port
+    } catch (error) {
+      if (wanted !== undefined || tries === 5) throw error
+    }
+  }
+}
+
 function canListen(port: number): Promise<boolean> {
   return new Promise(resolve => {
     const server = createServer()

@@ -1,3 +1,4 @@
+import { startEtcd } from '@etcd-register/testing'
 import { expect, test } from 'vitest'
 import { freePort } from '../src/free-port.ts'
 
@@ -11,4 +12,9 @@ test('workers of a test runner have ports of their own, and none twice', async (
   expect(new Set(ports).size).toBe(40)
   const part = Number(VITEST_POOL_ID) % 8
   for (const port of ports) expect(Math.floor((port - first) / size)).toBe(part)
+})
+
+test('an etcd in the process has one of them too, so that it is still free when it starts again', async () => {
+  await using etcd = await startEtcd()
+  expect(Math.floor((etcd.port - first) / size)).toBe(Number(process.env.VITEST_POOL_ID) % 8)
 })

@@ -1,11 +1,10 @@
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createGate, type Gate } from './gate.ts'
 
 /** The port and the connections to it. Neither keeps the process alive. */
 export interface Listener {
-  /** Resolves with the port, which is a free one for 0. */
-  listen(port: number): Promise<number>
+  listen(port: number): Promise<void>
   /** Connections stay open and nothing passes; new ones are accepted and hang. */
   hold(): void
   release(): void
@@ -37,7 +36,7 @@ export function createListener(host: string, accept: (connection: Duplex) => voi
         server.once('error', reject)
         server.listen({ port, host }, () => {
           server.off('error', reject)
-          resolve((server.address() as AddressInfo).port)
+          resolve()
         })
       })
     },

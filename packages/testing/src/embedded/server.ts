@@ -1,4 +1,5 @@
 import { Server, type ServerCredentials } from '@grpc/grpc-js'
+import { listenOnFreePort } from '../free-port.ts'
 import { authService } from './auth-service.ts'
 import type { Backend } from './backend.ts'
 import { clusterService } from './cluster-service.ts'
@@ -34,7 +35,8 @@ export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
   const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE })
   const injector = server.createConnectionInjector(credentials)
   const listener = createListener(host, socket => injector.injectConnection(socket))
-  const port = await listener.listen(plan.port)
+  // Below those of outgoing connections, so that nobody has it when this etcd starts again.
+  const port = await listenOnFreePort(port => listener.listen(port), plan.port === 0 ? undefined : plan.port)
   const protocol = credentials._isSecure() ? 'https' : 'http'
   const endpoint = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`
   for (const { definition, implementation } of [
