@@ -23,7 +23,7 @@ async function advertised({ interfaces = '-', gateway = '-', hosts = '', etcd }:
   const env = { ...rest, NODE: process.execPath, HOSTS_FILE: join(folder, 'hosts') }
   const args = [...inNamespaces, 'sh', script, interfaces, gateway, hosts, etcd]
   try {
-    return (await promisify(execFile)('unshare', args, { env, timeout: 20_000 })).stdout.trim()
+    return (await promisify(execFile)('unshare', args, { env, timeout: 60_000 })).stdout.trim()
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -10,7 +10,7 @@ test.each(['import', 'require'])(
   'createRegistry after %s connects to nobody, and does not load etcd3',
   async how => {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [fixture, how], {
-      timeout: 10_000,
+      timeout: 60_000,
     })
     const { status, resources, packages, network } = JSON.parse(stdout)
     expect(stderr).toBe('')

@@ -25,7 +25,7 @@ test('every document for users has examples', () => {
   expect([...files]).toEqual(documents)
 })
 
-test('every example compiles, with the types that are published', { timeout: 60_000 }, () => {
+test('every example compiles, with the types that are published', { timeout: 150_000 }, () => {
   const files = new Map(examples.map(({ code }, i) => [`${home}/example-${i}.ts`, `${code}\nexport {}\n`]))
   const options: ts.CompilerOptions = {
     ...ts.parseJsonConfigFileContent(
@@ -84,7 +84,7 @@ describe.concurrent('the first example of each README works as it stands', () =>
       createInterface({ input: stream }).on('line', line => said.push(line))
     }
     const ended = once(child, 'exit')
-    await until(() => said.some(line => expected.test(line)) || child.exitCode !== null, { within: 15_000 })
+    await until(() => said.some(line => expected.test(line)) || child.exitCode !== null, { within: 45_000 })
     expect(said).toContainEqual(expect.stringMatching(expected))
     child.kill('SIGTERM')
     await ended

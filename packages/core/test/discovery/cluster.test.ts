@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest'
 import { expectConverged } from '../support/oracle.ts'
 import { valueFor } from '../support/raw-writer.ts'
 import { discover, nextEvent, openRegistry, openWriter } from '../support/read-side.ts'
+import { within } from '../support/timed.ts'
 
 let cluster: EtcdCluster
 
@@ -25,27 +26,26 @@ async function watchedMember(t: TestContext, name: string) {
   return { registry, discovery, witness, member, others, put }
 }
 
-test('a member that freezes is found and left within 5 s', async t => {
+test('a member that freezes is found within 5 s, and left', async t => {
   const { discovery, witness, member, others, put } = await watchedMember(t, 'frozen')
   t.onTestFinished(() => member.thaw())
-  const changed = nextEvent(discovery, 'change')
-  const frozenAt = performance.now()
+  const [found, changed] = [nextEvent(discovery, 'stale'), nextEvent(discovery, 'change')]
   await member.freeze()
+  await within(5000, found)
+  // How soon there is a leader again, if it was that one, is up to the others.
   await put('a')
   await changed
-  expect(performance.now() - frozenAt).toBeLessThan(5000)
   await expectConverged(witness, others[0]!, '/services/frozen/')
   expect(discovery.stale).toBe(false)
 })
 
 test('a member that is killed is left at once', async t => {
   const { discovery, witness, member, others, put } = await watchedMember(t, 'killed')
-  const changed = nextEvent(discovery, 'change')
-  const killedAt = performance.now()
+  const [found, changed] = [nextEvent(discovery, 'stale'), nextEvent(discovery, 'change')]
   await member.kill()
+  await within(1000, found)
   await put('a')
   await changed
-  expect(performance.now() - killedAt).toBeLessThan(5000)
   await expectConverged(witness, others[0]!, '/services/killed/')
   await member.restart()
 })

@@ -5,4 +5,4 @@ test('a few random faults, each of which ends with etcd, registrations and disco
   const lines: string[] = []
   await soak({ minutes: 0.1, seed: Math.floor(Math.random() * 2 ** 32), say: line => lines.push(line) })
   expect(lines.length).toBeGreaterThan(0)
-}, 90_000)
+}, 180_000)

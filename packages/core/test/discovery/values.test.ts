@@ -269,9 +269,11 @@ test('what a format of one’s own gives without decodeInstance is checked, comp
     logger,
   })
   const { discovery: frozen } = await discover(own, 'web')
-  for (const more of [{}, { weight: 7 }]) {
-    await reached(discovery, await writer.put('/unsound/web/good', instance(more)))
+  const put = async (id: string, value: string) => {
+    const revision = await writer.put(`/unsound/web/${id}`, value)
+    await Promise.all([discovery, frozen].map(seen => reached(seen, revision)))
   }
+  for (const more of [{}, { weight: 7 }]) await put('good', instance(more))
   const [found] = discovery.instances
   expect(found).toMatchObject({
     name: 'web',
@@ -289,13 +291,13 @@ test('what a format of one’s own gives without decodeInstance is checked, comp
     { status: 'off' },
   ]) {
     for (const weight of [1, 2]) {
-      await reached(discovery, await writer.put('/unsound/web/bad', instance({ ...bad, weight })))
+      await put('bad', instance({ ...bad, weight }))
       expect(discovery.instances).toEqual([found])
     }
   }
   expect(frozen.instances).toEqual([found])
   for (const value of ['{"instance":null}', '{"instance":7}', '{}', 'null']) {
-    await reached(discovery, await writer.put('/unsound/web/bad', value))
+    await put('bad', value)
   }
   expect(discovery.instances).toEqual([found])
   expect(logger.of('warn'), 'one of each registry').toHaveLength(2)

@@ -33,7 +33,7 @@ describe('a cluster of three', () => {
     ['is frozen', member => member.freeze(), async member => member.thaw()],
   ]
   it.for(faults)('a lease survives when the member it is renewed on %s', async ([, hurt, heal], test) => {
-    const registry = aRegistry(test, cluster, { ttl: 8, namespace: `/carrier-${Math.random()}` })
+    const registry = aRegistry(test, cluster, { ttl: 15, namespace: `/carrier-${Math.random()}` })
     const registration = await registered(registry)
     await renewed(registration)
     const events = eventsOf(registration)
@@ -49,7 +49,7 @@ describe('a cluster of three', () => {
   })
 
   it.for(faults)('a lease survives when the leader %s', async ([, hurt, heal], test) => {
-    const registry = aRegistry(test, cluster, { ttl: 8, namespace: `/leader-${Math.random()}` })
+    const registry = aRegistry(test, cluster, { ttl: 15, namespace: `/leader-${Math.random()}` })
     const registration = await registered(registry)
     const events = eventsOf(registration)
     const leader = await cluster.leader()

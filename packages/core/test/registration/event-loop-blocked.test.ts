@@ -13,12 +13,12 @@ function block(ms: number): void {
 
 it('an event loop blocked for 2 x TTL is one loss and one registration', async test => {
   const etcd = await anEtcd(test)
-  const registry = aRegistry(test, etcd, { ttl: 2 })
+  const registry = aRegistry(test, etcd, { ttl: 3 })
   const registration = await registered(registry)
   const events = eventsOf(registration)
   const [old] = await leases(etcd)
 
-  block(4000)
+  block(6000)
   await until(() => events.includes('registered'))
   const [found] = await untilExactly(etcd, [registration])
   expect(events).toEqual(['lost lease-expired', 'registered'])
@@ -36,11 +36,11 @@ it('an event loop blocked for 2 x TTL is one loss and one registration', async t
 
 it('an event loop blocked for less than the TTL is no loss', async test => {
   const etcd = await anEtcd(test)
-  const registration = await registered(aRegistry(test, etcd, { ttl: 3 }))
+  const registration = await registered(aRegistry(test, etcd, { ttl: 9 }))
   const before = await row(etcd)
   const events = eventsOf(registration)
   await new Promise(renewed => registration.once('renewed', renewed))
-  block(2000)
+  block(4000)
   await new Promise(renewed => registration.once('renewed', renewed))
   expect(await untilExactly(etcd, [registration])).toEqual([before])
   expect(events).toEqual([])

@@ -8,7 +8,7 @@ forbidUnhandled()
 
 it('an etcd that is full is told of once, keeps who is there, and takes the others as soon as there is room', async test => {
   const etcd = await anEtcd(test, { quotaBytes: 400_000 })
-  const registry = aRegistry(test, etcd)
+  const registry = aRegistry(test, etcd, { ttl: 15 })
   const there = await registered(registry)
   const large = 'x'.repeat(50_000)
   for (let i = 0, full = false; !full && i < 20; i += 1) {
@@ -18,7 +18,7 @@ it('an etcd that is full is told of once, keeps who is there, and takes the othe
     )
   }
   const second = registry.register(orders({ port: 8001 }))
-  const others = aRegistry(test, etcd)
+  const others = aRegistry(test, etcd, { ttl: 15 })
   const third = others.register(orders({ port: 8002 }))
   await until(() => registry.warnings.length > 0 && others.warnings.length > 0)
   expect(registry.status().registrations).toMatchObject([{ state: 'registered' }, { state: 'registering' }])

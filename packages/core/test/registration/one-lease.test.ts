@@ -31,15 +31,19 @@ describe.concurrent('one registry', () => {
       [...(await etcd.metrics())].find(
         ([name]) => name.startsWith('grpc_server_msg_received_total') && name.includes('LeaseKeepAlive'),
       )![1]
-    const before = await sent()
-    const from = renewals
-    await until(() => renewals === from + 2)
-    expect((await sent()) - before).toBe(2)
+    /** While etcd is asked one more may be acknowledged, or be on its way. */
+    const count = async () => ({ from: renewals, sent: await sent(), to: renewals + 1 })
+    const before = await count()
+    await until(() => renewals >= before.to + 2)
+    const after = await count()
+    const between = after.sent - before.sent
+    expect(between).toBeGreaterThanOrEqual(after.from - before.to)
+    expect(between).toBeLessThanOrEqual(after.to - before.from)
   })
 
   it('fifty instances come back from one loss together, under one new lease', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { ttl: 2 })
+    const registry = aRegistry(test, etcd, { ttl: 5 })
     const registrations = fifty.map(service => registry.register(service))
     await Promise.all(registrations.map(registration => registration.ready()))
     const events = registrations.map(eventsOf)

@@ -17,7 +17,7 @@ forbidUnhandled()
 describe.concurrent('etcd goes away and comes back', () => {
   it('a restart of etcd within the TTL is no loss: the key is not even written again', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { ttl: 5 })
+    const registry = aRegistry(test, etcd, { ttl: 15 })
     const registration = await registered(registry)
     const before = await row(etcd)
     const events = eventsOf(registration)
@@ -35,7 +35,7 @@ describe.concurrent('etcd goes away and comes back', () => {
 
   it('a restart of etcd after the TTL is one loss and one registration', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { ttl: 2 })
+    const registry = aRegistry(test, etcd, { ttl: 4 })
     const registration = await registered(registry)
     const events = eventsOf(registration)
 
@@ -89,7 +89,7 @@ describe.concurrent('etcd goes away and comes back', () => {
     async (direction, test) => {
       const etcd = await anEtcd(test)
       const link = await aLink(test, etcd)
-      const registry = aRegistry(test, link, { ttl: 2, requestTimeout: 500 })
+      const registry = aRegistry(test, link, { ttl: 4, requestTimeout: 500 })
       const registration = await registered(registry)
       const events = eventsOf(registration)
 
@@ -123,7 +123,7 @@ describe.concurrent('etcd goes away and comes back', () => {
   it('what was updated during an outage is in etcd after it', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
-    const registration = await registered(aRegistry(test, link, { ttl: 2, requestTimeout: 500 }))
+    const registration = await registered(aRegistry(test, link, { ttl: 4, requestTimeout: 500 }))
     await link.cut()
     const updates = [1, 2, 3].map(weight => registration.update({ weight }))
     await until(() => registration.state === 'lost')

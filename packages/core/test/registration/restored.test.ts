@@ -20,7 +20,7 @@ forbidUnhandled()
 /** Where an etcd that runs keeps its store. */
 function storeOf(etcd: EtcdMember): string {
   const args = execFileSync('ps', ['-o', 'args=', '-ww', '-p', String(etcd.pid)]).toString()
-  return /--data-dir (\S+)/.exec(args)![1]!
+  return /--data-dir (.+?) --listen-client-urls /.exec(args)![1]!
 }
 
 it('an etcd restored from a backup has what was registered after the backup, under the lease from before it', async test => {

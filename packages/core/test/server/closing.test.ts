@@ -62,7 +62,7 @@ describe('an HTTP/2 server that is closed', () => {
     const { registry } = aRoll(etcd)
     const server = closedWithTest(createHttp2Server())
     server.on('stream', stream => stream.end('ok'))
-    const attached = attach(server, registry, { drainDelay: 200 })
+    const attached = attach(server, registry, { drainDelay: 2000 })
     const port = await listen(server)
     await ready(attached)
     const over = closed(server)
@@ -78,7 +78,7 @@ describe('what does not end by itself is cut after shutdownTimeout', () => {
   test('a request that is never answered', async () => {
     const { registry, keys } = aRoll(etcd)
     const server = aServer(() => {})
-    const attached = attach(server, registry, { shutdownTimeout: 200 })
+    const attached = attach(server, registry, { shutdownTimeout: 2000 })
     const port = await listen(server)
     await ready(attached)
     const request = get({ port, host: '127.0.0.1' })
@@ -213,7 +213,7 @@ test('state tells a readiness check how far it is', async () => {
   const server = aServer((_, response) => {
     finish = () => response.end()
   })
-  const attached = attach(server, registry, { drainDelay: 100 })
+  const attached = attach(server, registry, { drainDelay: 1000 })
   expect(attached.state).toBe('off')
   const port = await listen(server)
   await ready(attached)

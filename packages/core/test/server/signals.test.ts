@@ -26,7 +26,7 @@ async function serving(t: TestContext, more: Serving = {}) {
   const name = `served-${count}`
   const child = aChild(t, 'serve.mjs', JSON.stringify({ hosts: etcd.endpoint, name, ...more }))
   const keys = async () => (await rows(etcd, `/services/${name}/`)).length
-  await until(() => child.lines.some(line => line.startsWith('port ')), { within: 20_000 })
+  await until(() => child.lines.some(line => line.startsWith('port ')), { within: 45_000 })
   expect(await keys()).toBe(1)
   const port = Number(child.lines.find(line => line.startsWith('port '))!.slice(5))
   /** A request that is under way when this resolves, and is never answered. */
@@ -113,7 +113,7 @@ describe.concurrent('on a signal', () => {
   })
 
   test('a request that never ends holds it for the time of shutdownTimeout only', async t => {
-    const { child, keys, neverAnswered } = await serving(t, { options: { shutdownTimeout: 400 } })
+    const { child, keys, neverAnswered } = await serving(t, { options: { shutdownTimeout: 2000 } })
     await neverAnswered()
     child.kill('SIGTERM')
     expect(await child.ended).toBe('SIGTERM')

@@ -17,7 +17,7 @@ async function twoWorkers(t: TestContext, kind: 'cluster' | 'threads') {
   const child: Child = aChild(t, 'workers.mjs', JSON.stringify({ kind, hosts: etcd.endpoint, name: kind }))
   const ids = async () =>
     (await rows(etcd, `/services/${kind}/`)).map(({ key }) => key.split('/').at(-1)!).sort()
-  await until(() => child.lines.length === 2, { within: 20_000 })
+  await until(() => child.lines.length === 2, { within: 45_000 })
   const [first, second] = [...child.lines].sort() as [string, string]
   expect(await ids()).toEqual([first, second])
   return { child, ids, first, second }

@@ -40,7 +40,7 @@ export function aChild(test: Cleanup, name: string, ...args: string[]): Child {
     said: (line, times = 1) =>
       until(() => lines.filter(said => said === line).length >= times, {
         what: `the process says ${line}, ${times} times`,
-        within: 15_000,
+        within: 45_000,
       }),
   }
 }

@@ -54,10 +54,10 @@ class World {
   readonly #registries: Registry[]
   readonly #registrations = new Set<Registration>()
   readonly #witnesses: Witness[] = []
+  readonly #slowDown = hurryReconciles()
   #ports = 8000
 
   static async start(chance: Chance): Promise<World> {
-    hurryReconciles()
     const etcd = await startEtcdBinary()
     return new World(etcd, await startFaultProxy(etcd), chance)
   }
@@ -130,6 +130,7 @@ class World {
   }
 
   async stop(): Promise<void> {
+    this.#slowDown()
     this.#writer.close()
     await Promise.all(this.#registries.map(registry => registry.close()))
     await this.#proxy.stop()
@@ -202,10 +203,13 @@ class World {
   }
 }
 
-/** Reconciles come after 3 to 6 seconds instead of 5 to 10 minutes, so that a run has some. */
-function hurryReconciles(): void {
+/** Reconciles come after 3 to 6 seconds instead of 5 to 10 minutes, so that a run has some; returns the way back. */
+function hurryReconciles(): () => void {
   const real = globalThis.setTimeout
   const hurried = (fn: () => void, ms = 0, ...args: []) =>
     real(fn, ms >= 300_000 && ms <= 600_000 ? ms / 100 : ms, ...args)
   globalThis.setTimeout = Object.assign(hurried, real) as typeof setTimeout
+  return () => {
+    globalThis.setTimeout = real
+  }
 }
