@@ -27,7 +27,7 @@ test.concurrent('TLS and a login from the environment work, with the link of the
     ETCD_PASSWORD: 'secret',
   })
   expect(await demo.ended, demo.lines.join('\n')).toBe(0)
-}, 60_000)
+}, 120_000)
 
 test.concurrent('a certificate that is not valid for the link says so', async ({ expect }) => {
   await using etcd = await startEtcdBinary({ tls: { server: { hosts: ['etcd.test'] } } })

@@ -54,7 +54,7 @@ export async function startApp(name: string, hosts: string): Promise<AppProcess>
     await ended
   })
   const registered = () => ({ up: log.some(({ state }) => state === 'registered'), noise })
-  await expect.poll(registered, { timeout: 20_000 }).toMatchObject({ up: true })
+  await expect.poll(registered, { timeout: 60_000 }).toMatchObject({ up: true })
   const url = `http://127.0.0.1:${log.find(({ port }) => port !== undefined)!.port}`
   return {
     url,

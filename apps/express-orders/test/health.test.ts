@@ -12,7 +12,7 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
   const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0, logger: false })
   const health = () => call('GET', '/health')
   const empty = { instances: 0 }
-  await expect.poll(health, { timeout: 10_000 }).toMatchObject({
+  await expect.poll(health).toMatchObject({
     status: 200,
     body: {
       state: 'serving',
@@ -26,12 +26,12 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
 
   await etcd.kill()
   const stale = { instances: 0, staleSince: expect.any(String) }
-  await expect.poll(health, { timeout: 10_000 }).toMatchObject({
+  await expect.poll(health).toMatchObject({
     status: 200,
     body: { state: 'serving', etcd: 'down', discovery: { inventory: stale, payments: stale } },
   })
   await etcd.restart()
-  await expect.poll(health, { timeout: 10_000 }).toMatchObject({ status: 200, body: { etcd: 'up' } })
+  await expect.poll(health).toMatchObject({ status: 200, body: { etcd: 'up' } })
 })
 
 test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
@@ -39,7 +39,7 @@ test('it is not ready once it is leaving, and serves on for the drain delay', as
   await roll.registration!.ready()
   close()
   await expect
-    .poll(() => call('GET', '/health'), { timeout: 10_000, interval: 10 })
+    .poll(() => call('GET', '/health'), { interval: 10 })
     .toMatchObject({ status: 503, body: { state: expect.stringMatching(/^(leaving|draining)$/) } })
   expect((await call('GET', '/orders')).status).toBe(200)
 })

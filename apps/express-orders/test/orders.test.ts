@@ -30,7 +30,7 @@ async function between(services: { inventory: Behaviour[]; payments: Behaviour[]
 async function known({ roll }: Running, name: string, count: number) {
   const discovery = roll.registry.discover(name)
   onTestFinished(() => discovery.close())
-  await expect.poll(() => discovery.instances.length, { timeout: 10_000 }).toBe(count)
+  await expect.poll(() => discovery.instances.length).toBe(count)
 }
 
 const to = (requests: Request[], method: string) => requests.filter(request => request.method === method)

@@ -11,7 +11,7 @@ afterAll(() => etcd?.stop())
 test('it is on the roll while it listens, and ready while etcd is away', async () => {
   const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0 })
   const health = () => call('GET', '/health')
-  await expect.poll(health, { timeout: 10_000 }).toEqual({
+  await expect.poll(health).toEqual({
     status: 200,
     body: { state: 'serving', registration: 'registered', etcd: 'up' },
   })
@@ -19,11 +19,9 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
   expect(keys.trim()).toBe(`/services/inventory/127.0.0.1:${port}`)
 
   await etcd.kill()
-  await expect
-    .poll(health, { timeout: 10_000 })
-    .toMatchObject({ status: 200, body: { state: 'serving', etcd: 'down' } })
+  await expect.poll(health).toMatchObject({ status: 200, body: { state: 'serving', etcd: 'down' } })
   await etcd.restart()
-  await expect.poll(health, { timeout: 10_000 }).toMatchObject({ status: 200, body: { etcd: 'up' } })
+  await expect.poll(health).toMatchObject({ status: 200, body: { etcd: 'up' } })
 })
 
 test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
@@ -31,7 +29,7 @@ test('it is not ready once it is leaving, and serves on for the drain delay', as
   await roll.registration!.ready()
   close()
   await expect
-    .poll(() => call('GET', '/health'), { timeout: 10_000, interval: 10 })
+    .poll(() => call('GET', '/health'), { interval: 10 })
     .toMatchObject({ status: 503, body: { state: expect.stringMatching(/^(leaving|draining)$/) } })
   expect((await call('GET', '/items')).status).toBe(200)
 })

@@ -16,14 +16,14 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
     const [ready, registry] = [await call('GET', '/health'), await call('GET', '/health/etcd')]
     return { ready: ready.status, etcd: registry.status }
   }
-  await expect.poll(health, { timeout: 10_000 }).toEqual({ ready: 200, etcd: 200 })
+  await expect.poll(health).toEqual({ ready: 200, etcd: 200 })
   const keys = await etcd.etcdctl('get', '--prefix', '--keys-only', '/services/')
   expect(keys.trim()).toBe(`/services/payments/127.0.0.1:${port}`)
 
   await etcd.kill()
-  await expect.poll(health, { timeout: 10_000 }).toEqual({ ready: 200, etcd: 503 })
+  await expect.poll(health).toEqual({ ready: 200, etcd: 503 })
   await etcd.restart()
-  await expect.poll(health, { timeout: 10_000 }).toEqual({ ready: 200, etcd: 200 })
+  await expect.poll(health).toEqual({ ready: 200, etcd: 200 })
 })
 
 test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
@@ -31,7 +31,7 @@ test('it is not ready once it is leaving, and serves on for the drain delay', as
   await roll.current!.ready()
   const closed = close()
   await expect
-    .poll(() => call('GET', '/health'), { timeout: 10_000, interval: 10 })
+    .poll(() => call('GET', '/health'), { interval: 10 })
     .toMatchObject({ status: 503, body: { details: { etcd: { status: 'down' } } } })
   expect((await call('GET', '/payments/x')).status).toBe(404)
   await closed
@@ -56,7 +56,5 @@ test('the order of a payment comes from an instance of orders, or 503 while none
     await registry.close()
   })
   orders.listen(0, '127.0.0.1')
-  await expect
-    .poll(order, { timeout: 10_000 })
-    .toMatchObject({ status: 200, body: { url: `/orders/${orderId}` } })
+  await expect.poll(order).toMatchObject({ status: 200, body: { url: `/orders/${orderId}` } })
 })

@@ -11,4 +11,4 @@ test('the example for Jest passes, and Jest ends by itself', async () => {
   const { stderr } = await promisify(execFile)(process.execPath, [jest, '--config', config])
   expect(stderr).toMatch(/Tests: +2 passed, 2 total/)
   expect(stderr).not.toContain('did not exit')
-}, 60_000)
+}, 120_000)

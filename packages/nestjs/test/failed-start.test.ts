@@ -11,7 +11,7 @@ test('nothing of ours keeps the process of an app alive that failed to start', a
   onTestFinished(remove)
   const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'app.mjs')], {
     cwd: folder,
-    timeout: 20_000,
+    timeout: 60_000,
   })
   expect(stdout).toBe('no database')
 })

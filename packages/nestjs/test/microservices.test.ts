@@ -1,6 +1,4 @@
 import 'reflect-metadata'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import {
   type CurrentRegistration,
@@ -15,6 +13,7 @@ import { NestFactory } from '@nestjs/core'
 import { Transport } from '@nestjs/microservices'
 import { keysOf, watchRoll } from 'adapter-contract'
 import { expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../testing/src/free-port.ts'
 import { useEtcd } from './support/etcd.ts'
 
 const etcd = useEtcd()
@@ -25,16 +24,6 @@ function moduleWith(options: EtcdModuleOptions): new () => object {
   @Module({ imports: [EtcdModule.forRoot(options), EtcdModule.forFeature(['inventory'])] })
   class AppModule {}
   return AppModule
-}
-
-/** Nobody else has it, as far as one can know. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 const tcp = (port: number) => ({ transport: Transport.TCP, options: { host: '127.0.0.1', port } }) as const

@@ -56,7 +56,7 @@ test('a reader may not write, a user without a role may do neither', async () =>
 test('a token ends after its time to live', async () => {
   const token = await login('reader', 'r')
   // each use prolongs the token, so the pause between two tries is longer than its life
-  const pause = { timeout: 10_000, interval: 1500 }
+  const pause = { timeout: 30_000, interval: 1500 }
   await expect
     .poll(async () => (await get('/services/a', token)).error, pause)
     .toContain('invalid auth token')

@@ -36,8 +36,8 @@ async function abandon(how: 'exit' | 'throw' | 'wait' | 'stop' | 'forget') {
 }
 
 async function expectGone(pids: number[], folders: string[]) {
-  await expect.poll(() => pids.filter(isAlive), { timeout: 5000 }).toEqual([])
-  await expect.poll(() => folders.filter(existsSync), { timeout: 5000 }).toEqual([])
+  await expect.poll(() => pids.filter(isAlive)).toEqual([])
+  await expect.poll(() => folders.filter(existsSync)).toEqual([])
   await expect.poll(() => folders.map(folder => `${folder}.gone`).filter(existsSync)).toEqual([])
 }
 

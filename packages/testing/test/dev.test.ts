@@ -22,7 +22,7 @@ async function start(
   child.stdout.on('data', chunk => {
     said += chunk
   })
-  await expect.poll(() => said, { timeout: 10_000 }).toContain('Ctrl-C')
+  await expect.poll(() => said).toContain('Ctrl-C')
   return { child, said, endpoint: /http:\/\/\S+/.exec(said)![0] }
 }
 

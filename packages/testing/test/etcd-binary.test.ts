@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { freePort } from '../src/free-port.ts'
 import { folderOf } from './process-files.ts'
 
 let etcd: EtcdMember
@@ -88,9 +89,9 @@ test('extra arguments and the quota reach etcd', async () => {
 })
 
 test('a fixed port is used, and one that is taken is an error with the reason', async () => {
+  const port = await freePort()
   const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
+  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
   await expect(startEtcdBinary({ port })).rejects.toThrow('address already in use')
   await new Promise(resolve => server.close(resolve))
   await using fixed = await startEtcdBinary({ port })

@@ -69,7 +69,7 @@ test('put, get and del print the same in every format', async () => {
     await onBoth(['del', 'none', '-w', format])
   }
   expect(await onBoth(['put', 'a', '1'])).toBe('OK\n')
-}, 60_000)
+}, 120_000)
 
 test('leases print the same, from grant to revocation', async () => {
   // an id cannot be chosen with etcdctl, so each has its own

@@ -123,7 +123,7 @@ conform('Lease', (test, etcd) => {
   })
 
   test('a lease that is not renewed ends, and its keys with it', async () => {
-    const { ID } = await grant(1)
+    const { ID } = await grant(3)
     for (const key of ['b', 'a']) await etcd.put(key, '', { lease: ID })
     const { stream } = await etcd.watch({})
     const response = await stream.next()
@@ -132,7 +132,7 @@ conform('Lease', (test, etcd) => {
   })
 
   test('a lease that is renewed outlives its time', async () => {
-    const [kept, lost] = [await grant(2), await grant(2)]
+    const [kept, lost] = [await grant(4), await grant(4)]
     await etcd.put('kept', '', { lease: kept.ID })
     await etcd.put('lost', '', { lease: lost.ID })
     const { stream } = await etcd.watch({})
@@ -173,12 +173,12 @@ conform('Lease', (test, etcd) => {
   })
 
   test('a renewal gives the full time again', async () => {
-    const { ID } = await grant(3)
-    await expect.poll(async () => Number((await left(ID)).TTL), { timeout: 5000 }).toBeLessThan(2)
+    const { ID } = await grant(60)
+    await expect.poll(async () => Number((await left(ID)).TTL)).toBeLessThan(57)
     const stream = etcd.stream('LeaseKeepAlive')
     stream.send({ ID })
     await stream.next()
-    expect(Number((await left(ID)).TTL)).toBe(2)
+    expect(Number((await left(ID)).TTL)).toBeGreaterThan(57)
   })
 
   test('a client that ends its side ends the stream of renewals without an error', async () => {

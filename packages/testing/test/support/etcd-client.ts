@@ -25,7 +25,7 @@ const methodOf = (rpc: string) => methods.find(([name]) => name === rpc)![1]
 
 /** A client of etcd that adds nothing to the messages. Bytes may be given as text. */
 export interface EtcdClient {
-  /** Rejects with gRPC's `code` and `details`, with 4 after `patience` ms, default 10,000. */
+  /** Rejects with gRPC's `code` and `details`, with 4 after `patience` ms, default 30,000. */
   call(rpc: string, request?: object, token?: string, patience?: number): Promise<Answer>
   stream(rpc: string, token?: string): EtcdStream
   close(): void
@@ -54,7 +54,7 @@ export function etcdClient(
     'grpc.use_local_subchannel_pool': 1,
   })
   return {
-    call(rpc, request = {}, token, patience = 10_000) {
+    call(rpc, request = {}, token, patience = 30_000) {
       const { path, requestSerialize, responseDeserialize } = methodOf(rpc)
       return new Promise((resolve, reject) => {
         const done = (error: Error | null, answer?: Answer) => (error ? reject(error) : resolve(answer))
