@@ -308,7 +308,7 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ tls: true }, 'tls', /an object with ca, cert and key/, 'true'],
     [{ tls: { ca: 7 } }, 'tls.ca', /PEM text, or the path/, '7'],
     [{ tls: { ca: '/no/such/ca.pem' } }, 'tls.ca', /readable PEM file/, '"/no/such/ca.pem"'],
-    [{ tls: { ca: tmpdir() } }, 'tls.ca', /readable PEM file/, JSON.stringify(tmpdir())],
+    [{ tls: { ca: '/' } }, 'tls.ca', /readable PEM file/, '"/"'],
     [{ tls: { ca: Buffer.from('x') } }, 'tls.ca', /PEM/, '"a Buffer without \\"-----BEGIN\\""'],
     [{ tls: { ca: '-----BEGIN CERTIFICATE-----\nx' } }, 'tls.ca', /PEM/, '"PEM text that is damaged"'],
   ])('%o', (options, option, rule, shown) => {

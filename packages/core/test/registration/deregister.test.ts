@@ -168,7 +168,8 @@ describe.concurrent('an instance leaves', () => {
       else await etcd.restart()
       await untilExactly(etcd, [staying], { within: 6000 })
       expect(events).toEqual([])
-      expect(await leases(etcd)).toHaveLength(1)
+      // An answer that came too late may have left one that nobody keeps.
+      await until(async () => (await leases(etcd)).length === 1)
     },
   )
 

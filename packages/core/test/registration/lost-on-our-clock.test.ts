@@ -30,7 +30,7 @@ describe.concurrent('our clock decides when a lease is lost', () => {
       const registration = await registered(registry)
       await new Promise(renewed => registration.once('renewed', renewed))
       const before = performance.now()
-      const { expiresIn, lastAckAge } = registry.status().lease
+      const { expiresIn, lastAckAge, losses } = registry.status().lease
       const onTime = timer(expiresIn!)
       expect(expiresIn! + lastAckAge!).toBeCloseTo(ttl * 1000, -1)
 
@@ -38,7 +38,7 @@ describe.concurrent('our clock decides when a lease is lost', () => {
       await new Promise(lost => registration.once('lost', lost))
       expect(performance.now()).toBeGreaterThan(before + expiresIn! - 5)
       expect(performance.now() - (await onTime)).toBeLessThan(SLACK)
-      expect(registry.status().lease).toMatchObject({ state: 'lost', losses: 1 })
+      expect(registry.status().lease).toMatchObject({ state: 'lost', losses: losses + 1 })
       await link.restore()
       await untilExactly(etcd, [registration])
     },

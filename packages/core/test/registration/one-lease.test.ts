@@ -11,14 +11,14 @@ const fifty = Array.from({ length: 50 }, (_, i) => orders({ name: `service-${i %
 describe.concurrent('one registry', () => {
   it('fifty instances are one lease, one keepalive stream and one watch stream', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { ttl: 3 })
+    const registry = aRegistry(test, etcd, { ttl: 6 })
     const registrations = fifty.map(service => registry.register(service))
     await Promise.all(registrations.map(registration => registration.ready()))
     let renewals = 0
     registrations[0]!.on('renewed', () => {
       renewals += 1
     })
-    await until(() => renewals === 2)
+    await until(() => renewals >= 2)
     const found = await untilExactly(etcd, registrations)
     const [lease, ...more] = await leases(etcd)
     expect(more).toEqual([])

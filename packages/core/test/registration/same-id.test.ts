@@ -18,7 +18,7 @@ import {
 forbidUnhandled()
 
 /** Two processes' registries, both with the same instance; the older one was there first. */
-async function anOlderAndANewer(test: Cleanup, ttl = 3) {
+async function anOlderAndANewer(test: Cleanup, ttl = 6) {
   const etcd = await anEtcd(test)
   const olderRegistry = aRegistry(test, etcd, { ttl })
   const link = await aLink(test, etcd)
@@ -97,7 +97,7 @@ describe.concurrent('two processes with one id', () => {
   })
 
   it('the older one comes back when the newer one crashes', async test => {
-    const { etcd, link, older, newer, newerRegistry } = await anOlderAndANewer(test, 2)
+    const { etcd, link, older, newer, newerRegistry } = await anOlderAndANewer(test, 4)
     await link.cut()
     await untilExactly(etcd, [older])
     // And when the link of the newer one is mended, it is the one that stays out.
@@ -109,7 +109,7 @@ describe.concurrent('two processes with one id', () => {
   })
 
   it('when etcd loses its data, one of the two has the key and the other stays out', async test => {
-    const { etcd, older, newer } = await anOlderAndANewer(test, 5)
+    const { etcd, older, newer } = await anOlderAndANewer(test, 9)
     await etcd.restart({ wipe: true })
     const states = () => [older.state, newer.state].sort().join()
     const winner = () => (older.state === 'registered' ? older : newer)
@@ -126,10 +126,10 @@ describe.concurrent('two processes with one id', () => {
   it('a stalled process that was replaced leaves its replacement alone', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
-    const stalled = await registered(aRegistry(test, link, { ttl: 2, requestTimeout: 500 }))
+    const stalled = await registered(aRegistry(test, link, { ttl: 4, requestTimeout: 500 }))
     link.freeze()
     await until(async () => (await rows(etcd)).length === 0)
-    const replacement = await registered(aRegistry(test, etcd, { ttl: 3 }), orders({ version: 'new' }))
+    const replacement = await registered(aRegistry(test, etcd), orders({ version: 'new' }))
     const found = await untilExactly(etcd, [replacement])
 
     const left = stalled.deregister({ timeout: 5000 })
@@ -142,9 +142,9 @@ describe.concurrent('two processes with one id', () => {
   it('a process that starts again before its old lease ended has the key, also after that', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
-    await registered(aRegistry(test, link, { ttl: 2 }), orders({ version: 'before' }))
+    await registered(aRegistry(test, link, { ttl: 6 }), orders({ version: 'before' }))
     await link.cut()
-    const again = await registered(aRegistry(test, etcd, { ttl: 2 }), orders({ version: 'after' }))
+    const again = await registered(aRegistry(test, etcd, { ttl: 6 }), orders({ version: 'after' }))
     const [found] = await untilExactly(etcd, [again])
     expect(found!.version).toBe(2)
     await until(async () => (await etcd.etcdctl('lease', 'list')).startsWith('found 1 '))

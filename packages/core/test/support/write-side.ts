@@ -52,7 +52,8 @@ export function aRegistry(
   const warn = (_fields: object, message: string) => warnings.push(message)
   const registry = createRegistry({
     hosts: 'endpoints' in etcd ? etcd.endpoints : etcd.endpoint,
-    ttl: 3,
+    // Longer than a busy machine may stand still; what is about its end has its own.
+    ttl: 30,
     logger: { debug: ignore, info: ignore, warn, error: warn },
     ...options,
   })
