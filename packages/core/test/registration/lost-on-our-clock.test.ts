@@ -63,18 +63,20 @@ describe.concurrent('our clock decides when a lease is lost', () => {
 
   it('it renews each third of the granted TTL, and says so', async test => {
     const etcd = await anEtcd(test)
-    const registry = aRegistry(test, etcd, { ttl: 3 })
+    const registry = aRegistry(test, etcd, { ttl: 6 })
     const registration = await registered(registry)
     const [lease] = await leases(etcd)
+    const said: unknown[] = []
     const times: number[] = []
     registration.on('renewed', renewed => {
-      expect(renewed).toEqual({ id: lease, ttl: 3 })
+      said.push(renewed)
       times.push(performance.now())
     })
-    await until(() => times.length === 5)
+    await until(() => times.length >= 5)
+    for (const renewed of said) expect(renewed).toEqual({ id: lease, ttl: 6 })
     const gaps = times.slice(1).map((time, i) => time - times[i]!)
     const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length
-    expect(Math.abs(mean - 1000)).toBeLessThan(SLACK)
+    expect(Math.abs(mean - 2000)).toBeLessThan(SLACK)
   })
 
   it('a longer TTL than the one asked for is the one that counts', async test => {

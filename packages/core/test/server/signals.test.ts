@@ -125,13 +125,14 @@ describe.concurrent('on a signal', () => {
     const { child, keys, neverAnswered } = await serving(t, { options: { shutdownTimeout: 60_000 } })
     await neverAnswered()
     const first = performance.now()
+    for (let times = 0; times < 2; times += 1) child.kill('SIGTERM')
+    await child.said('left')
     await until(() => {
       child.kill('SIGTERM')
       return !child.running
     })
     expect(await child.ended).toBe('SIGTERM')
     expect(performance.now() - first).toBeGreaterThan(450)
-    expect(child.lines).toContain('left')
     expect(await keys()).toBe(0)
   })
 
