@@ -261,7 +261,7 @@ test('a write that is refused for good holds up nobody who leaves as the last on
 })
 
 test.concurrent('an expired token loses neither a registration nor an event', async () => {
-  await using({ auth: orders }, async ({ registry, warnings }) => {
+  await using({ auth: orders, ttl: 3 }, async ({ registry, warnings }) => {
     const registration = registry.register({ name: 'tokens', ...service })
     const discovery = registry.discover('tokens')
     const weights: number[] = []
@@ -291,7 +291,7 @@ test.concurrent('an expired token loses neither a registration nor an event', as
 test.concurrent('streams that break after the token expired go on without a gap', async () => {
   const link = await startFaultProxy(guarded)
   try {
-    await using({ hosts: link.endpoint, auth: orders }, async ({ registry }) => {
+    await using({ hosts: link.endpoint, auth: orders, ttl: 3 }, async ({ registry }) => {
       const registration = registry.register({ name: 'links', ...service })
       const discovery = registry.discover('links')
       const ids = new Set<string>()

@@ -22,7 +22,7 @@ export function impatientRegistry(options: RegistryOptions, env: NodeJS.ProcessE
     return Math.random() / 10
   }
   const logger = { debug: ignore, info: ignore, warn, error: warn }
-  const registry = new EtcdRegistry(resolveOptions({ ttl: 3, logger, ...options }, env), {
+  const registry = new EtcdRegistry(resolveOptions({ ttl: 30, logger, ...options }, env), {
     ...systemClock,
     random,
   })
