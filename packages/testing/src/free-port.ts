@@ -15,14 +15,17 @@ const begin = first + (Number.isInteger(worker) ? worker % parts : 0) * size
 
 const given = new Set<number>()
 
-/** A TCP port on 127.0.0.1 that nobody listens on and that was not given out before by this process. */
+/** A TCP port on 127.0.0.1 that nobody listens on and that this process has not given out lately. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
     const [from, among] = tries < 50 ? [begin, size] : [first, last - first]
     const port = from + Math.floor(Math.random() * among)
-    if (given.has(port) || !(await canListen(port))) continue
+    if (given.has(port)) continue
+    // Before it is tried: who asks meanwhile shall not try the same one.
     given.add(port)
-    return port
+    // Whoever got the oldest one listens there, or has ended long ago.
+    if (given.size > size / 2) given.delete(given.values().next().value!)
+    if (await canListen(port)) return port
   }
   throw new Error(`No free port found on 127.0.0.1 between ${first} and ${last}`)
 }

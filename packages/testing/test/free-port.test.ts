@@ -18,3 +18,7 @@ test('an etcd in the process has one of them too, so that it is still free when 
   await using etcd = await startEtcd()
   expect(Math.floor((etcd.port - first) / size)).toBe(Number(process.env.VITEST_POOL_ID) % 8)
 })
+
+test('they do not run out in a process that has started thousands of them', async () => {
+  for (let batch = 0; batch < 250; batch += 1) await Promise.all(Array.from({ length: 50 }, freePort))
+})
