@@ -44,7 +44,13 @@ export function startDemo(args: string[] = [], env: NodeJS.ProcessEnv = {}): Dem
     errors,
     ended,
     line: text => firstLine(child, lines, text),
-    ctrlC: () => process.kill(-pid, 'SIGINT'),
+    ctrlC() {
+      try {
+        process.kill(-pid, 'SIGINT')
+      } catch {
+        // It has ended a moment ago.
+      }
+    },
     kill: () => child.kill('SIGKILL'),
     processes: () => [pid, ...descendants(pid)],
     async [Symbol.asyncDispose]() {

@@ -108,7 +108,7 @@ test('a backlog of 8 MB arrives whole', async t => {
 })
 
 test('100,000 keys are listed at first, and one revision that deletes them all is one change', async t => {
-  const registry = openRegistry(t, etcd.endpoint)
+  const registry = openRegistry(t, etcd.endpoint, { requestTimeout: 30_000 })
   const writer = openWriter(t, etcd.endpoint)
   const all = entries('crowd', 100_000, { zone: 'a', version: '1.0.0', metadata: { team: 'orders' } })
   await writer.fill(all, 4000)
@@ -120,7 +120,7 @@ test('100,000 keys are listed at first, and one revision that deletes them all i
 
   await nextEvent(discovery, 'fresh')
   const changed = nextEvent(discovery, 'change')
-  await etcd.etcdctl('del', '--prefix', '/services/crowd/')
+  await etcd.etcdctl('del', '--prefix', '/services/crowd/', '--command-timeout=60s')
   await changed
   await expectConverged(witness, etcd, '/services/crowd/')
   expect(witness.changes).toHaveLength(2)

@@ -21,7 +21,7 @@ export type Operation = { put: string | Buffer; value: string } | { del: string 
 export class RawWriter {
   readonly #client: Client
   /** Of one transaction, in ms. */
-  timeout = 10_000
+  timeout = 60_000
 
   constructor(endpoint: string, auth?: { username: string; password: string }) {
     this.#client = new Client({
