@@ -1,3 +1,4 @@
+import { createSocket, type Socket } from 'node:dgram'
 import { createServer } from 'node:net'
 
 // Below the ranges from which Linux (32768) and macOS (49152) take the ports of outgoing connections. A port
@@ -5,27 +6,24 @@ import { createServer } from 'node:net'
 const first = 20_000
 const last = 32_000
 
-// Workers of a test runner take them from parts of their own, else one may take the port of another's etcd that is down.
-const parts = 8
-const worker = Number(
-  process.env.VITEST_POOL_ID ?? process.env.JEST_WORKER_ID ?? Math.floor(Math.random() * parts),
-)
-const size = (last - first) / parts
-const begin = first + (Number.isInteger(worker) ? worker % parts : 0) * size
+/** So many of the ports that were given out are kept from others: of some twenty etcds, which may be down for a restart. */
+const most = 50
 
-const given = new Set<number>()
+/** UDP sockets on the same ports. They tell other processes, and end with ours. */
+const claims: Socket[] = []
 
-/** A TCP port on 127.0.0.1 that nobody listens on and that this process has not given out lately. */
+/** A TCP port on 127.0.0.1 that nobody listens on, and that no process has got from here lately. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
-    const [from, among] = tries < 50 ? [begin, size] : [first, last - first]
-    const port = from + Math.floor(Math.random() * among)
-    if (given.has(port)) continue
-    // Before it is tried: who asks meanwhile shall not try the same one.
-    given.add(port)
-    // Whoever got the oldest one listens there, or has ended long ago.
-    if (given.size > size / 2) given.delete(given.values().next().value!)
-    if (await canListen(port)) return port
+    const port = first + Math.floor(Math.random() * (last - first))
+    const claim = await claimOf(port)
+    if (claim === undefined) continue
+    if (await canListen(port)) {
+      claims.push(claim)
+      if (claims.length > most) claims.shift()!.close()
+      return port
+    }
+    claim.close()
   }
   throw new Error(`No free port found on 127.0.0.1 between ${first} and ${last}`)
 }
@@ -44,6 +42,15 @@ export async function listenOnFreePort(
       if (wanted !== undefined || tries === 5) throw error
     }
   }
+}
+
+/** `undefined`: somebody has it. */
+function claimOf(port: number): Promise<Socket | undefined> {
+  return new Promise(resolve => {
+    const socket = createSocket('udp4').unref()
+    socket.on('error', () => resolve(undefined))
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(socket))
+  })
 }
 
 function canListen(port: number): Promise<boolean> {
