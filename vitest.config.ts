@@ -4,14 +4,12 @@ import { defineConfig, type Plugin } from 'vitest/config'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 
-// Tests import the packages by their public names and get the source; what runs in child processes is built before.
-const packages = readdirSync(`${root}packages`)
-const alias = Object.fromEntries(
-  packages.map(name => [
-    JSON.parse(readFileSync(`${root}packages/${name}/package.json`, 'utf8')).name,
-    `${root}packages/${name}/src/index.ts`,
-  ]),
-)
+/** What is tested is loaded as its source, other packages as they were built, once for all files that share a process. */
+const sourceOf = (folder: string): [string, string][] => {
+  const { name } = JSON.parse(readFileSync(`${root}${folder}/package.json`, 'utf8'))
+  const index = `${root}${folder}/src/index.ts`
+  return existsSync(index) ? [[name, index]] : []
+}
 
 /** Loads what matches from where it is installed for another package. */
 const from = (names: RegExp, importer: string): Plugin => ({
@@ -39,7 +37,7 @@ const onEmbeddedEtcd: Plugin = {
   enforce: 'pre',
   resolveId(source, importer) {
     const instead = `${root}packages/core/test/support/embedded-testing.ts`
-    return source === alias['@etcd-register/testing'] && importer !== instead ? instead : null
+    return source === '@etcd-register/testing' && importer !== instead ? instead : null
   },
 }
 
@@ -48,6 +46,8 @@ const NEST = /^(@nestjs\/|reflect-metadata$|rxjs$)/
 interface Variant {
   name: string
   plugins: Plugin[]
+  /** Packages whose source is taken, by default the one that is tested. */
+  sources?: string[]
   isolate?: boolean
   include?: string[]
   exclude?: string[]
@@ -74,7 +74,9 @@ const variants: Record<string, Variant[]> = {
     name,
     plugins: [from(NEST, `fixtures/${name}`)],
   })),
-  'nest-payments': [{ name: 'nest-payments', plugins: [from(NEST, 'apps/nest-payments')] }],
+  'nest-payments': [
+    { name: 'nest-payments', plugins: [from(NEST, 'apps/nest-payments')], sources: ['packages/nestjs'] },
+  ],
 }
 
 const projects = ['packages', 'apps']
@@ -82,9 +84,10 @@ const projects = ['packages', 'apps']
   .filter(({ folder, name }) => existsSync(`${root}${folder}/${name}/test`))
   .flatMap(({ folder, name: project }) =>
     (variants[project] ?? [{ name: project, plugins: [] }]).map(
-      ({ name, plugins, isolate = false, include, exclude = [] }) => ({
+      ({ name, plugins, sources = [`${folder}/${project}`], isolate = false, include, exclude = [] }) => ({
         extends: true as const,
         plugins,
+        resolve: { alias: Object.fromEntries(sources.flatMap(sourceOf)) },
         test: {
           name,
           root: `${root}${folder}/${project}`,
@@ -98,8 +101,8 @@ const projects = ['packages', 'apps']
   )
 
 export default defineConfig({
-  resolve: { alias },
   test: {
+    server: { deps: { external: [/\/packages\/[^/]+\/dist\//] } },
     globalSetup: `${root}scripts/test-setup.mjs`,
     projects,
     reporters: ['default', `${root}scripts/closing-line-reporter.mjs`],
