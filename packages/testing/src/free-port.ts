@@ -6,13 +6,13 @@ import { createServer } from 'node:net'
 const first = 20_000
 const last = 32_000
 
-/** So many of the ports that were given out are kept from others: of some twenty etcds, which may be down for a restart. */
-const most = 50
+/** So many of the ports that a process was given last are kept from others: etcds may be down for a restart. */
+const most = 200
 
 /** UDP sockets on the same ports. They tell other processes, and end with ours. */
 const claims: Socket[] = []
 
-/** A TCP port on 127.0.0.1 that nobody listens on, and that no process has got from here lately. */
+/** A TCP port on 127.0.0.1 that nobody listens on, and that is none of the last 200 of any process. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
     const port = first + Math.floor(Math.random() * (last - first))
@@ -46,9 +46,13 @@ export async function listenOnFreePort(
 
 /** `undefined`: somebody has it. */
 function claimOf(port: number): Promise<Socket | undefined> {
-  return new Promise(resolve => {
+  return new Promise((resolve, reject) => {
     const socket = createSocket('udp4').unref()
-    socket.on('error', () => resolve(undefined))
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      socket.close()
+      if (error.code === 'EADDRINUSE') resolve(undefined)
+      else reject(error)
+    })
     socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(socket))
   })
 }

@@ -13,13 +13,14 @@ async function start(): Promise<{ etcd: EmbeddedEtcd; client: EtcdClient }> {
 }
 
 test('it starts within 50 ms', async () => {
-  // The best of many, since a busy machine adds to each.
-  const time = async () => {
+  // The best of some, since a busy machine adds to each.
+  const times: number[] = []
+  for (let i = 0; i < 20; i += 1) {
     const began = performance.now()
     await using _ = await startEtcd()
-    return performance.now() - began
+    times.push(performance.now() - began)
   }
-  await expect.poll(time, { interval: 1 }).toBeLessThan(50)
+  expect(Math.min(...times)).toBeLessThan(50)
 })
 
 test('many can run at once, each with a store of its own', async () => {

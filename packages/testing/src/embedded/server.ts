@@ -35,7 +35,7 @@ export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
   const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE })
   const injector = server.createConnectionInjector(credentials)
   const listener = createListener(host, socket => injector.injectConnection(socket))
-  // Below those of outgoing connections, so that nobody has it when this etcd starts again.
+  // Below those of outgoing connections, so that it is still free when this etcd starts again.
   const port = await listenOnFreePort(port => listener.listen(port), plan.port === 0 ? undefined : plan.port)
   const protocol = credentials._isSecure() ? 'https' : 'http'
   const endpoint = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`
