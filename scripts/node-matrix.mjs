@@ -19,8 +19,8 @@ const required = ['22', '24', '22.2.0']
 const tried = ['26'] // too new to be on every registry and to run on every machine
 
 // Node 20 runs everything; here is what differs from Node to Node, as far as ten minutes for all of CI go: servers,
-// processes and TLS on each, and all that talks to etcd on the newest. 22.2 is the last version that does not tell of
-// servers that listen. Of a major: projects, and where their tests are if not everywhere.
+// processes and TLS on each major, and all that talks to etcd on the newest. 22.2 is the last version that does not tell
+// of servers that listen. Of each: projects, and where their tests are if not everywhere.
 const projects = {
   22: { of: ['express', 'koa'] },
   24: { of: ['core', 'nest12'], in: [...inCore('server', 'security'), ...inNest()] },

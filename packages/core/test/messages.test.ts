@@ -162,6 +162,21 @@ test('fields that a later etcd may add are skipped, wherever they are', () => {
   })
 })
 
+test('so they are in a message of a watch', () => {
+  const added = [0xa0, 0x38, 0xff, 0xff, 0x03, 0xa2, 0x38, 3, 0xff, 0xff, 0xff]
+  const part = (field: number, content: number[]) => [(field << 3) | 2, content.length, ...content]
+  const kv = [...added, ...part(1, [0x61]), ...added, 0x18, 7, ...part(5, [0x62]), ...added]
+  const put = [...added, ...part(2, kv), ...added]
+  const message = [...added, ...part(1, [0x18, 9]), 0x10, 5, ...part(11, put), ...added, ...part(11, [8, 1])]
+  expect(readAllOfWatch(Buffer.from(message))).toMatchObject({
+    ...{ revision: 9, watchId: 5, created: false, canceled: false },
+    events: [
+      { type: 'put', key: 'a', value: Buffer.from('b'), revision: 7, created: 0, lease: '0' },
+      { type: 'delete', key: '', revision: 0 },
+    ],
+  })
+})
+
 test.for([
   ['an answer to a read', responses, () => codec, (message: Buffer) => readAll(message).entries],
   [

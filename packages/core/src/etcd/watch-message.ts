@@ -6,6 +6,7 @@ import { MessageRow } from './message-row.ts'
 export interface WatchMessage {
   /** etcd's revision when it was sent. */
   revision: number
+  /** -1, of an answer to a progress request, is as large as an unsigned number can be. */
   watchId: number
   created: boolean
   canceled: boolean

@@ -34,7 +34,7 @@ test('a member that freezes is found within 5 s, and left', async t => {
   await within(5000, found)
   // How soon there is a leader again, if it was that one, is up to the others.
   await put('a')
-  await changed
+  await within(5000, changed)
   await expectConverged(witness, others[0]!, '/services/frozen/')
   expect(discovery.stale).toBe(false)
 })
@@ -45,7 +45,7 @@ test('a member that is killed is left at once', async t => {
   await member.kill()
   await within(1000, found)
   await put('a')
-  await changed
+  await within(5000, changed)
   await expectConverged(witness, others[0]!, '/services/killed/')
   await member.restart()
 })
