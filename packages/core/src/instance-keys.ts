@@ -1,3 +1,4 @@
+import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
@@ -85,7 +86,11 @@ export class InstanceKeys {
     }
     const mayTake = (found: KeyValue) => this.#isOurs(found) || (this.#isOlder(found) && takesOver(found))
     const result = await writeOwned(connection, { puts, deletes, lease, known: this.#known, mayTake })
-    if ('refused' in result) return this.#give(result.refused)
+    if ('refused' in result) {
+      // It may not have come as far as the answer: what it still says is old.
+      this.#unguard(result.refused.key)
+      return this.#give(result.refused)
+    }
     const { revision } = result
     this.#since ??= revision
     for (const { key } of puts) {
@@ -127,9 +132,9 @@ export class InstanceKeys {
   }
 
   /** Resolves when they are gone for good, those too that a late write may bring. */
-  async remove(leaver: LeaseUser): Promise<void> {
+  async remove(leaver: LeaseUser, refused: (error: EtcdRegisterError) => void): Promise<void> {
     for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
-    await this.#deps.retired.remove(this.#known, leaver)
+    await this.#deps.retired.remove(this.#known, leaver, refused)
   }
 
   #except(puts: readonly Entry[]): string[] {
@@ -149,10 +154,9 @@ export class InstanceKeys {
   #underPast(lease: string, puts: readonly Entry[]): ReadonlySet<string> {
     if (this.#lease === lease) return new Set()
     this.#lease = lease
-    for (const [key, guard] of this.#guards) {
+    for (const key of this.#guards.keys()) {
       if (puts.some(put => put.key === key)) continue
-      guard.close()
-      this.#guards.delete(key)
+      this.#unguard(key)
     }
     return new Set(this.#known.keys())
   }
@@ -168,18 +172,22 @@ export class InstanceKeys {
   /** From our own write on, whatever becomes of the key is seen. */
   #guard(key: string, seen: { revision: number; present: boolean }): void {
     if (this.#guards.has(key) || this.#closed) return
-    const guard = new KeyGuard(this.#deps.watchKey, key, seen, (found, revision) =>
-      this.#observe(key, found, revision),
-    )
+    const guard: KeyGuard = new KeyGuard(this.#deps.watchKey, key, seen, (found, revision) => {
+      const observe = () => {
+        if (this.#guards.get(key) === guard && !this.#closed) this.#observe(key, found, revision)
+      }
+      if (this.#writing) this.#unseen.push(observe)
+      else observe()
+    })
     this.#guards.set(key, guard)
   }
 
+  #unguard(key: string): void {
+    this.#guards.get(key)?.close()
+    this.#guards.delete(key)
+  }
+
   #observe(key: string, found: KeyValue | undefined, revision: number | undefined): void {
-    if (this.#closed) return
-    if (this.#writing) {
-      this.#unseen.push(() => this.#observe(key, found, revision))
-      return
-    }
     // Whether we wrote before or after the store went back, only a write can tell.
     if (revision === undefined) {
       this.#taken.clear()

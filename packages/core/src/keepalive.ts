@@ -1,7 +1,6 @@
 import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { Connection, EtcdStream } from './etcd/connection.ts'
-import type { Term } from './lease.ts'
 import type { LossReason } from './types.ts'
 
 /** How long an acknowledgement may take before another member is asked, in ms; never longer than the period. */
@@ -9,6 +8,19 @@ const PATIENCE = 2000
 
 /** A timer this late says that the event loop was blocked, not that etcd was silent. In ms. */
 const LATE = 250
+
+export interface Lease {
+  readonly id: string
+  /** Seconds, as granted. */
+  readonly ttl: number
+}
+
+/** As it is held. */
+export interface Term extends Lease {
+  /** By our monotonic clock: send time of the last acknowledged keepalive, and that plus the TTL. */
+  ackedAt: number
+  expiresAt: number
+}
 
 export interface KeepAliveDeps {
   connection: Connection

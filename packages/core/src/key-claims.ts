@@ -6,20 +6,22 @@ export interface Claimer {
   readonly instance: ServiceInstance
   /** When its keys are gone; `undefined` while it has them. */
   readonly retired: Promise<void> | undefined
+  /** Rejects once etcd has refused to delete them. */
+  readonly refused: Promise<never>
 }
 
 /** Which registration of a registry has which keys: under one lease, etcd cannot tell them apart. */
 export class KeyClaims {
   readonly #holders = new Map<string, Claimer>()
 
-  /** Waits for holders that are leaving; rejects with `ERR_CONFLICT` if one is not. */
+  /** Waits for holders that are leaving; rejects with `ERR_CONFLICT` if one is not, or with why one cannot. */
   async claim(claimer: Claimer, keys: readonly string[]): Promise<void> {
     for (const key of keys) {
       for (let holder = this.#other(key, claimer); holder !== undefined; holder = this.#other(key, claimer)) {
         if (holder.retired === undefined) {
           throw new EtcdRegisterError('ERR_CONFLICT', heldText(key, holder, claimer))
         }
-        await holder.retired
+        await Promise.race([holder.retired, holder.refused])
         if (this.#holders.get(key) === holder) this.#holders.delete(key)
       }
       this.#holders.set(key, claimer)

@@ -2,7 +2,7 @@ import { backoff } from './backoff.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
-import { KeepAlive } from './keepalive.ts'
+import { KeepAlive, type Lease, type Term } from './keepalive.ts'
 import type { Logger, LossReason, RegistryStatus } from './types.ts'
 
 type LeaseState = 'idle' | 'granting' | 'held' | 'lost'
@@ -12,19 +12,6 @@ const TRANSITIONS: Readonly<Record<LeaseState, readonly LeaseState[]>> = {
   granting: ['held', 'idle'],
   held: ['lost', 'idle'],
   lost: ['held', 'idle'],
-}
-
-export interface Lease {
-  readonly id: string
-  /** Seconds, as granted. */
-  readonly ttl: number
-}
-
-/** As it is held. */
-export interface Term extends Lease {
-  /** By our monotonic clock: send time of the last acknowledged keepalive, and that plus the TTL. */
-  ackedAt: number
-  expiresAt: number
 }
 
 /** Whoever has keys under the lease. */

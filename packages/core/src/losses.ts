@@ -10,7 +10,7 @@ const SAID = {
   endpoints: ({ endpoints }: ServiceInstance) => endpoints.length > 1,
 }
 
-function fieldsLost(format: InstanceFormat, instance: ServiceInstance, saysProtocol: boolean): string[] {
+function fieldsLost(format: InstanceFormat, instance: ServiceInstance, protocolGiven: boolean): string[] {
   const { capabilities } = format
   const fields: string[] = (Object.keys(SAID) as (keyof typeof SAID)[]).filter(
     field => SAID[field](instance) && !capabilities[field],
@@ -21,7 +21,7 @@ function fieldsLost(format: InstanceFormat, instance: ServiceInstance, saysProto
   if (carried === false && protocol !== 'http') fields.push('protocol')
   // Of several endpoints the one of what is taken for granted is written.
   const misread = typeof carried === 'string' && !endpoints.some(url => url.startsWith(`${carried}://`))
-  if (misread && (saysProtocol || protocol !== 'http')) fields.push(`protocol (read as ${carried})`)
+  if (misread && (protocolGiven || protocol !== 'http')) fields.push(`protocol (read as ${carried})`)
   return fields
 }
 
@@ -44,21 +44,21 @@ function namesLost({ reserved = [] }: Capabilities, instance: ServiceInstance): 
 export class Losses {
   readonly #formats: readonly PlacedFormat[]
   readonly #logger: Logger
-  readonly #saysProtocol: boolean
+  readonly #protocolGiven: boolean
   readonly #told = new Set<string>()
 
-  /** `saysProtocol`: `http` is no mere default. */
-  constructor(formats: readonly PlacedFormat[], logger: Logger, saysProtocol: boolean) {
+  /** `protocolGiven`: somebody gave it; else `http` is the default. */
+  constructor(formats: readonly PlacedFormat[], logger: Logger, protocolGiven: boolean) {
     this.#formats = formats
     this.#logger = logger
-    this.#saysProtocol = saysProtocol
+    this.#protocolGiven = protocolGiven
   }
 
   check(instance: ServiceInstance): void {
     const lines: string[] = []
     for (const { format } of this.#formats) {
       const lost = [
-        ...fieldsLost(format, instance, this.#saysProtocol),
+        ...fieldsLost(format, instance, this.#protocolGiven),
         ...namesLost(format.capabilities, instance),
       ].filter(field => !this.#told.has(`${format.name} ${field}`))
       for (const field of lost) this.#told.add(`${format.name} ${field}`)

@@ -33,7 +33,7 @@ export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 
   host: string | undefined
   id: string | undefined
   /** Whether somebody gave it, here or in an endpoint; else it is the default. */
-  saysProtocol: boolean
+  protocolGiven: boolean
   /** Of the default id, where several share an address. */
   idSuffix?: string
 }
@@ -146,8 +146,8 @@ export function resolveService(service: ServiceOptions): ResolvedService {
     const rule = `up to ${MOST_ENDPOINTS} URLs such as "grpc://10.0.0.5:9000", or "grpc://:9000" for the same host`
     throw invalidOption('endpoints', rule, endpoints)
   }
-  const saysProtocol = service.protocol !== undefined || endpoints.length > 0
-  const place = { name, port, host, id, protocol, saysProtocol, endpoints: [...endpoints] }
+  const protocolGiven = service.protocol !== undefined || endpoints.length > 0
+  const place = { name, port, host, id, protocol, protocolGiven, endpoints: [...endpoints] }
   return { ...place, ...resolveDetails(service) }
 }
 

@@ -7,7 +7,8 @@ import { AWAY } from './etcd/availability.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import type { PlacedFormat } from './formats/index.ts'
 import { InstanceKeys, type InstanceKeysDeps } from './instance-keys.ts'
-import { etcdctlId, type Lease, type LeaseUser } from './lease.ts'
+import type { Lease } from './keepalive.ts'
+import { etcdctlId, type LeaseUser } from './lease.ts'
 import { Losses } from './losses.ts'
 import { type Details, milliseconds, type ResolvedService } from './options.ts'
 import type {
@@ -46,6 +47,8 @@ export interface RegistrationDeps extends InstanceKeysDeps {
  * only says that there is something to look at; one worker looks, and writes what is missing.
  */
 export class ServiceRegistration extends Emitter<RegistrationEvents> implements Registration, LeaseUser {
+  /** Rejects once etcd has refused for good to delete its keys, which is tried on. */
+  readonly refused: Promise<never>
   readonly #advertised: Advertisement
   readonly #deps: RegistrationDeps
   readonly #closing = new AbortController()
@@ -65,11 +68,19 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #taken: string | undefined
   #leaving: Promise<void> | undefined
   #retired: Promise<void> | undefined
+  #refuse!: (error: EtcdRegisterError) => void
 
-  /** `provisionalHost`: what to show until the address is found. Throws `ERR_INVALID_OPTION` if the value is too long. */
+  /**
+   * `provisionalHost`: what to show until the address is found. Throws `ERR_INVALID_OPTION` if the value is too long, or
+   * if two formats share keys.
+   */
   constructor(service: ResolvedService, provisionalHost: string, deps: RegistrationDeps) {
     super(deps.logger)
     this.#deps = deps
+    this.refused = new Promise((_, reject) => {
+      this.#refuse = reject
+    })
+    this.refused.catch(() => {})
     this.#advertised = new Advertisement(service, provisionalHost, deps.formats)
     this.#since = deps.clock.date()
     this.#keys = new InstanceKeys(deps, {
@@ -77,7 +88,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       taken: key => this.#yield(key),
       changed: found => this.#repair(found),
     })
-    this.#losses = new Losses(deps.formats, deps.logger, service.saysProtocol)
+    this.#losses = new Losses(deps.formats, deps.logger, service.protocolGiven)
     this.#losses.check(this.instance)
     this.#worker = new Worker(
       deps,
@@ -292,7 +303,17 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #retire(announce: boolean): Promise<void> {
     const { current } = this.#deps.lease
     if (announce && current !== undefined) await this.#announce(current).catch(() => {})
-    await this.#keys.remove(this)
+    await this.#keys.remove(this, error => this.#stay(error))
+  }
+
+  /** Of a delete that is tried on for as long as others keep the lease. */
+  #stay(error: EtcdRegisterError): void {
+    this.#refuse(error)
+    if (this.#told.has(error.code)) return
+    this.#told.add(error.code)
+    const { name, id } = this.instance
+    const text = `${error.message} ${name} ${id} has left, but its keys stay until then. Trying on.`
+    this.#deps.logger.warn({ err: error, code: error.code, service: name, id }, text)
   }
 
   async #announce({ id }: Lease): Promise<void> {

@@ -31,9 +31,13 @@ export class RetiredKeys {
 
   /**
    * Resolves when none of them is there, or nobody keeps them alive any more. `known`: how they stand as far as we know;
-   * `leaver`: whose they were, who uses the lease for as long as this is waited for.
+   * `leaver`: whose they were, who uses the lease for as long as this is waited for; `refused` hears why it takes so long.
    */
-  async remove(known: Map<string, Known>, leaver?: LeaseUser): Promise<void> {
+  async remove(
+    known: Map<string, Known>,
+    leaver?: LeaseUser,
+    refused?: (error: EtcdRegisterError) => void,
+  ): Promise<void> {
     const { clock, connection, lease } = this.#deps
     const mayTake = (found: KeyValue) => lease.owns(found.lease)
     const never = new AbortController().signal
@@ -51,6 +55,7 @@ export class RetiredKeys {
         const { retryable } = error as EtcdRegisterError
         // Where the one who leaves is the last user, the end of the lease deletes what we may not.
         if (!lease.used || (!retryable && !lease.usedBesides(leaver))) return
+        if (!retryable) refused?.(error as EtcdRegisterError)
         await sleep(clock, backoff(attempt, clock))
         await connection.whenUp(never)
       }

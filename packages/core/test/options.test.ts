@@ -570,7 +570,7 @@ test('an option that is undefined counts as not given', () => {
     host: undefined,
     id: undefined,
     protocol: 'http',
-    saysProtocol: false,
+    protocolGiven: false,
     endpoints: [],
     version: '',
     zone: '',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Connection } from '../../src/etcd/connection.ts'
-import { type Lease, LeaseKeeper } from '../../src/lease.ts'
+import type { Lease } from '../../src/keepalive.ts'
+import { LeaseKeeper } from '../../src/lease.ts'
 import { resolveOptions } from '../../src/options.ts'
 import { leases } from '../support/etcdctl-table.ts'
 import { MovedClock } from '../support/moved-clock.ts'

@@ -237,7 +237,7 @@ test('a write that is refused for good holds up nobody who leaves as the last on
   const may = (what: 'write' | 'readwrite') =>
     guarded.etcdctl('role', 'grant-permission', 'demoted', what, '/services/', '--prefix')
   const auth = { username: 'demoted', password: 'demoted-pw' }
-  await using({ auth }, async ({ registry, tries }) => {
+  await using({ auth }, async ({ registry, tries, warnings }) => {
     const [first, last] = ['first', 'last'].map(name => registry.register({ name, ...service }))
     await Promise.all([first!.ready(), last!.ready()])
     const found = async () => {
@@ -250,7 +250,16 @@ test('a write that is refused for good holds up nobody who leaves as the last on
     const before = tries()
     await until(() => tries() - before > 2)
     expect(await found()).toEqual([first, last])
+    const hint =
+      /who needs a role with readwrite permission.* first 192\.0\.2\.1:8000 has left, but its keys stay/
+    expect(warnings.filter(line => hint.test(line))).toHaveLength(1)
+
+    // Whoever comes in its place hears why it cannot, and is there as soon as it can.
+    const again = registry.register({ name: 'first', ...service })
+    await expect(again.ready()).rejects.toMatchObject({ code: 'ERR_ETCD_PERMISSION' })
     await may('readwrite')
+    await until(() => again.state === 'registered')
+    await again.deregister()
     await until(async () => (await found()).length === 1)
 
     await may('write')
