@@ -106,10 +106,11 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
     await left
     const second = await registered(registry, orders({ weight: 2 }))
     const found = await untilExactly(etcd, [other, second])
+    const writes = async () => (await etcd.requests()).Txn!
+    const before = await writes()
 
     late.deliver()
-    const deliveredAt = performance.now()
-    await until(() => performance.now() - deliveredAt > 1000)
+    await until(async () => (await writes()) > before, { what: 'the late write is refused' })
     expect(await untilExactly(etcd, [other, second])).toEqual(found)
   })
 

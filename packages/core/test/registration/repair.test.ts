@@ -7,6 +7,7 @@ import {
   aLink,
   anEtcd,
   aRegistry,
+  type Cleanup,
   eventsOf,
   ORDERS_KEY,
   orders,
@@ -15,6 +16,16 @@ import {
 } from '../support/write-side.ts'
 
 forbidUnhandled()
+
+/** Its write is not in etcd before the link is restored. */
+async function anUpdateUnderWay(test: Cleanup) {
+  const etcd = await anEtcd(test)
+  const link = await aLink(test, etcd)
+  const registration = await registered(aRegistry(test, link, { ttl: 60, requestTimeout: 30_000 }))
+  const events = eventsOf(registration)
+  link.freeze()
+  return { etcd, link, registration, events, updated: registration.update({ weight: 5 }) }
+}
 
 describe.concurrent('somebody else touches what is ours', () => {
   it('a deleted key is back within a second', async test => {
@@ -85,12 +96,7 @@ describe.concurrent('somebody else touches what is ours', () => {
   })
 
   it('a key deleted while an update of it is under way is written once', async test => {
-    const etcd = await anEtcd(test)
-    const link = await aLink(test, etcd)
-    const registration = await registered(aRegistry(test, link, { ttl: 60, requestTimeout: 30_000 }))
-    const events = eventsOf(registration)
-    link.freeze()
-    const updated = registration.update({ weight: 5 })
+    const { etcd, link, registration, events, updated } = await anUpdateUnderWay(test)
     await etcd.etcdctl('del', ORDERS_KEY)
     await link.restore()
     await updated
@@ -100,12 +106,7 @@ describe.concurrent('somebody else touches what is ours', () => {
   })
 
   it('a key that an operator overwrote while an update of it is under way has the update', async test => {
-    const etcd = await anEtcd(test)
-    const link = await aLink(test, etcd)
-    const registration = await registered(aRegistry(test, link, { ttl: 60, requestTimeout: 30_000 }))
-    const events = eventsOf(registration)
-    link.freeze()
-    const updated = registration.update({ weight: 5 })
+    const { etcd, link, events, updated } = await anUpdateUnderWay(test)
     await etcd.etcdctl('put', ORDERS_KEY, 'nonsense')
     await link.restore()
     await updated
