@@ -3,8 +3,17 @@ import { isIP } from 'node:net'
 import { promisify } from 'node:util'
 import type { pki } from 'node-forge'
 import type { EtcdTlsOptions } from './etcd-options.ts'
+import { checkWhole } from './whole-number.ts'
 
 const day = 24 * 60 * 60 * 1000
+
+/** Seconds. */
+const week = (7 * day) / 1000
+
+/** Names and addresses of a certificate unless it is given others. */
+export const defaultHosts: readonly string[] = ['127.0.0.1', 'localhost']
+
+const later = (ms: number) => new Date(Date.now() + ms)
 
 /** A certificate and its private key as PEM strings. */
 export interface Certificate {
@@ -20,11 +29,13 @@ export interface ClientTls extends Certificate {
 /** What a certificate says. */
 export interface CertificateOptions {
   /** Common name of the subject; default none. */
-  commonName?: string
+  commonName?: string | undefined
   /** Names and addresses it is valid for; default `127.0.0.1` and `localhost`. */
-  hosts?: readonly string[]
+  hosts?: readonly string[] | undefined
   /** Valid until yesterday instead of for a week; default false. */
-  expired?: boolean
+  expired?: boolean | undefined
+  /** Seconds from now until it expires, as certificates have them: whole ones; default a week. */
+  validFor?: number | undefined
 }
 
 /** A certificate authority that lives as long as the test. */
@@ -52,14 +63,14 @@ export async function createCertificateAuthority(): Promise<CertificateAuthority
   function sign(
     publicKey: string,
     holder: pki.CertificateField[],
-    expired: boolean,
+    notAfter: Date,
     extensions: object[],
   ): string {
     const certificate = forge.pki.createCertificate()
     certificate.publicKey = forge.pki.publicKeyFromPem(publicKey)
     certificate.serialNumber = serial()
     certificate.validity.notBefore = new Date(Date.now() - 7 * day)
-    certificate.validity.notAfter = new Date(Date.now() + (expired ? -day : 7 * day))
+    certificate.validity.notAfter = notAfter
     certificate.setSubject(holder)
     certificate.setIssuer(subject)
     certificate.setExtensions([...extensions, { name: 'subjectKeyIdentifier' }])
@@ -68,11 +79,12 @@ export async function createCertificateAuthority(): Promise<CertificateAuthority
   }
 
   return {
-    ca: sign(keys.publicKey, subject, false, [
+    ca: sign(keys.publicKey, subject, later(week * 1000), [
       { name: 'basicConstraints', critical: true, cA: true },
       { name: 'keyUsage', critical: true, keyCertSign: true, cRLSign: true },
     ]),
-    async issue({ commonName, hosts = ['127.0.0.1', 'localhost'], expired = false } = {}) {
+    async issue({ commonName, hosts = defaultHosts, expired = false, validFor } = {}) {
+      if (validFor !== undefined) checkWhole('validFor', validFor, 1)
       const { publicKey, privateKey } = await rsaKeys()
       // to etcd a common name is a user's name, so there is none unless somebody asks for it
       const holder =
@@ -82,7 +94,7 @@ export async function createCertificateAuthority(): Promise<CertificateAuthority
       const altNames = hosts.map(host =>
         isIP(host) === 0 ? { type: 2, value: host } : { type: 7, ip: host },
       )
-      const cert = sign(publicKey, holder, expired, [
+      const cert = sign(publicKey, holder, later(expired ? -day : (validFor ?? week) * 1000), [
         { name: 'basicConstraints', critical: true, cA: false },
         { name: 'keyUsage', critical: true, digitalSignature: true, keyEncipherment: true },
         { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
@@ -104,7 +116,7 @@ export async function issueEtcdCertificates(options: EtcdTlsOptions): Promise<Et
 }
 
 /** Keys of OpenSSL's making: node-forge would take seconds for them. */
-function rsaKeys(): Promise<{ publicKey: string; privateKey: string }> {
+export function rsaKeys(): Promise<{ publicKey: string; privateKey: string }> {
   return promisify(generateKeyPair)('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import { type EmbeddedEtcd, startEtcd } from './embedded-etcd.ts'
 
@@ -14,7 +13,7 @@ const address = endpoint.replace('http://', '')
 
 say(`etcd for development at ${endpoint}
 ${warning()}
-It answers etcd's v3 gRPC API (KV, Watch, Lease, Auth) as etcd 3.4 does, for apps and tests on this machine.
+It answers etcd's v3 gRPC API (KV, Watch, Lease, Auth), for apps and tests on this machine.
 It is not etcd: one member in one process, everything in memory and gone at the end. For production run an etcd cluster.
 
   ETCD_ENDPOINTS=${endpoint} node your-app.js

@@ -1,3 +1,4 @@
+import { usersFor } from './auth.ts'
 import { findEtcdctl } from './binary.ts'
 import { type Backend, createBackend } from './embedded/backend.ts'
 import { createClock } from './embedded/clock.ts'
@@ -5,27 +6,30 @@ import { EtcdError } from './embedded/errors.ts'
 import { startServer } from './embedded/server.ts'
 import { setUpAuth, setUpTls } from './embedded/setup.ts'
 import { Traffic } from './embedded/traffic.ts'
-import { checkWhole } from './embedded/whole-number.ts'
+import { type EtcdVersion, rulesOf } from './embedded/version.ts'
 import type { Etcd } from './etcd.ts'
-import type { EtcdAuthOptions, EtcdTlsOptions } from './etcd-options.ts'
+import type { EtcdAuthOptions, EtcdTlsOptions, EtcdUsers } from './etcd-options.ts'
 import { runEtcdctl } from './etcdctl.ts'
+import { checkWhole } from './whole-number.ts'
 
 /** Options of {@link startEtcd}. */
 export interface EmbeddedEtcdOptions {
+  /** The line of etcd whose behaviour it has; default `3.6`. */
+  version?: EtcdVersion | undefined
   /** Client port; a free one by default. */
-  port?: number
+  port?: number | undefined
   /** Address to listen on; default `127.0.0.1`. */
-  host?: string
+  host?: string | undefined
   /** Serve over TLS with certificates made for this run; default false. */
-  tls?: boolean | EtcdTlsOptions
+  tls?: boolean | EtcdTlsOptions | undefined
   /** Turn authentication on; default off. */
-  auth?: EtcdAuthOptions
+  auth?: EtcdAuthOptions | undefined
   /** Seconds of the shortest lease it grants; default 1. A real etcd of default timing grants none below 2. */
-  minLeaseTtl?: number
+  minLeaseTtl?: number | undefined
   /** Operations that a transaction may have, as etcd's `--max-txn-ops`; default 128. */
-  maxTxnOps?: number
+  maxTxnOps?: number | undefined
   /** Gets a line when it starts and stops. */
-  logger?: { debug(fields: object, message: string): void }
+  logger?: { debug(fields: object, message: string): void } | undefined
 }
 
 /** An etcd within this process, and what only such a one can do. */
@@ -49,24 +53,29 @@ type State = 'running' | 'frozen' | 'killed' | 'stopped'
 
 /**
  * Starts an etcd in this process, for development and tests: it needs no binary, and keeps everything in memory. It
- * answers etcd's v3 gRPC API as etcd 3.4 does.
+ * answers etcd's v3 gRPC API as the etcd of the option `version` does.
  */
 export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<EmbeddedEtcd> {
   const { host = '127.0.0.1', auth, logger, minLeaseTtl = 1, maxTxnOps = 128 } = options
+  const rules = rulesOf(options.version ?? '3.6')
   checkWhole('minLeaseTtl', minLeaseTtl, 1)
   if (host.trim() === '') throw new RangeError('host is empty: name an address to listen on, or leave it out')
-  const limits = { tokenTtl: auth?.tokenTtl ?? TOKEN_TTL, minLeaseTtl, maxTxnOps }
+  const settings = { rules, tokenTtl: auth?.tokenTtl ?? TOKEN_TTL, minLeaseTtl, maxTxnOps }
+  if (auth?.tokens === 'jwt')
+    throw new RangeError('The embedded etcd has no JWT tokens: take startEtcdBinary()')
+  let users: EtcdUsers | undefined = auth
+  const tls = options.tls === true ? {} : options.tls || undefined
   const clock = createClock()
   const traffic = new Traffic()
   const fresh = (former?: Backend) => {
-    const created = createBackend(clock, limits, former)
-    if (auth !== undefined) setUpAuth(created.auth, auth)
+    const created = createBackend(clock, settings, former)
+    if (users !== undefined && (former?.auth.enabled ?? true)) setUpAuth(created.auth, users)
     return created
   }
   let backend = fresh()
   let state: State = 'running'
-  const { credentials, certificates } = await setUpTls(options.tls)
-  const plan = { host, port: options.port ?? 0, credentials, traffic, backend: () => backend }
+  const { credentials, certificates } = await setUpTls(tls)
+  const plan = { host, port: options.port ?? 0, credentials, tls, traffic, backend: () => backend }
   const server = await startServer(plan)
   const { endpoint, port, listener } = server
   const log = (message: string) => logger?.debug({ etcd: endpoint }, message)
@@ -136,11 +145,24 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
       }
       return BigInt(revision)
     },
+    async enableAuth(given) {
+      checkNotStopped()
+      users = usersFor(given, { users })
+      setUpAuth(backend.auth, users)
+    },
+    async disableAuth() {
+      checkNotStopped()
+      backend.auth.disable()
+    },
     // without a protocol: etcdctl 3.4 makes a header of it that Node's HTTP/2 does not take
     etcdctl: (...args) =>
       runEtcdctl(
         findEtcdctl(),
-        { endpoint: endpoint.replace(/^https?:\/\//, ''), tls: certificates?.client, auth },
+        {
+          endpoint: endpoint.replace(/^https?:\/\//, ''),
+          tls: certificates?.client,
+          auth: backend.auth.enabled ? users : undefined,
+        },
         args,
       ),
     requests: async () => traffic.counts,

@@ -5,7 +5,7 @@ import type { EtcdOptions } from './etcd-options.ts'
 /** Options of {@link startEtcdBinary}. */
 export interface EtcdBinaryOptions extends EtcdOptions {
   /** Client port on 127.0.0.1; a free one by default. */
-  port?: number
+  port?: number | undefined
 }
 
 /**

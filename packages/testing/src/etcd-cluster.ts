@@ -9,7 +9,7 @@ import { parseMetrics } from './metrics.ts'
 /** Options of {@link startEtcdCluster}. */
 export interface EtcdClusterOptions extends EtcdOptions {
   /** How many members; default 3. */
-  members?: number
+  members?: number | undefined
 }
 
 /** Several real etcd members that form one cluster. */

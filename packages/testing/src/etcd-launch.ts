@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { enableAuth } from './auth.ts'
+import { authStateOf } from './auth.ts'
 import { findEtcd } from './binary.ts'
-import { type EtcdCertificates, issueEtcdCertificates } from './certificates.ts'
+import { type Certificate, type EtcdCertificates, issueEtcdCertificates, rsaKeys } from './certificates.ts'
+import { endpointUrl } from './endpoint-url.ts'
 import { dataFolder, type EtcdMember, planMember } from './etcd-member.ts'
 import type { EtcdOptions, EtcdTlsOptions } from './etcd-options.ts'
 import { EtcdStartError } from './etcd-process.ts'
@@ -29,7 +30,7 @@ export async function launchMembers(
     try {
       await Promise.all(planned.map(({ start }) => start()))
       const members = planned.map(({ member }) => member)
-      if (options.auth !== undefined) await enableAuth(members[0]!, options.auth)
+      if (options.auth !== undefined) await members[0]!.enableAuth()
       return members
     } catch (error) {
       await Promise.all(planned.map(({ member }) => member.stop()))
@@ -49,24 +50,30 @@ interface Decided {
 async function planMembers(count: number, options: EtcdOptions, decided: Decided) {
   const { bin, tls, certificates, fixedPort } = decided
   const { auth, logger, startTimeout = 20_000 } = options
+  const state = authStateOf(auth)
+  const jwt = auth?.tokens === 'jwt' ? await rsaKeys() : undefined
   const token = randomBytes(6).toString('hex')
   const protocol = tls === undefined ? 'http' : 'https'
   const members = []
   for (let index = 1; index <= count; index++) {
     const port = fixedPort ?? (await freePort())
-    const endpoint = `${protocol}://127.0.0.1:${port}`
+    const listenUrl = `${protocol}://127.0.0.1:${port}`
+    const endpoint = endpointUrl('127.0.0.1', port, tls)
     const peerEndpoint = `http://127.0.0.1:${await freePort()}`
-    members.push({ name: `etcd-${token}-${index}`, port, endpoint, peerEndpoint })
+    members.push({ name: `etcd-${token}-${index}`, port, listenUrl, endpoint, peerEndpoint })
   }
   const initialCluster = members.map(({ name, peerEndpoint }) => `${name}=${peerEndpoint}`).join(',')
 
-  return members.map(({ name, port, endpoint, peerEndpoint }) => {
+  return members.map(({ name, port, listenUrl, endpoint, peerEndpoint }) => {
     const folder = guardFolder()
-    const args = [
-      ...['--name', name, '--data-dir', dataFolder(folder)],
-      ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
-      ...['--listen-peer-urls', peerEndpoint, '--initial-advertise-peer-urls', peerEndpoint],
+    const identity = [
+      ...['--name', name, '--initial-advertise-peer-urls', peerEndpoint],
       ...['--initial-cluster', initialCluster, '--initial-cluster-token', token],
+    ]
+    const args = [
+      ...['--data-dir', dataFolder(folder), ...identity],
+      ...['--listen-client-urls', listenUrl, '--advertise-client-urls', endpoint],
+      ...['--listen-peer-urls', peerEndpoint],
       ...[
         '--logger',
         'zap',
@@ -75,9 +82,9 @@ async function planMembers(count: number, options: EtcdOptions, decided: Decided
         '--log-level',
         logger === undefined ? 'warn' : 'info',
       ],
-      ...['--unsafe-no-fsync', '--bcrypt-cost', '4', '--auth-token', 'simple'],
+      ...['--unsafe-no-fsync', '--bcrypt-cost', '4'],
+      ...tokenFlags(folder, auth?.tokenTtl, jwt),
       ...(count === 1 ? fastElection : []),
-      ...(auth?.tokenTtl === undefined ? [] : ['--auth-token-ttl', String(auth.tokenTtl)]),
       ...(options.quotaBytes === undefined ? [] : ['--quota-backend-bytes', String(options.quotaBytes)]),
       ...(certificates === undefined
         ? []
@@ -85,11 +92,12 @@ async function planMembers(count: number, options: EtcdOptions, decided: Decided
       ...(options.args ?? []),
     ]
     return planMember({
-      ...{ bin, args, folder, name, endpoint, port, peerEndpoint, auth, startTimeout },
+      ...{ bin, args, folder, name, endpoint, port, peerEndpoint, identity, auth: state, startTimeout },
       tls: certificates?.client,
       authority: certificates?.authority,
       onLine: line => logger?.debug({ etcd: endpoint }, line),
-      prepare: count > 1 ? undefined : async etcd => auth && enableAuth(etcd, auth),
+      alone: count === 1,
+      replaceServer: certificates && (server => writeServer(folder, server)),
     })
   })
 }
@@ -100,15 +108,42 @@ function writeCertificates(
   { server, client }: EtcdCertificates,
   clientCerts: boolean,
 ): string[] {
-  const write = (name: string, pem: string) => {
-    const path = join(folder.path, name)
-    writeFileSync(path, pem, { mode: 0o600 })
-    return path
-  }
-  const ca = write('ca.pem', client.ca)
+  writeServer(folder, server)
   return [
-    ...['--cert-file', write('server.pem', server.cert), '--key-file', write('server.key', server.key)],
+    ...['--cert-file', join(folder.path, 'server.pem'), '--key-file', join(folder.path, 'server.key')],
     // a trusted authority alone already makes etcd ask for client certificates
-    ...(clientCerts ? ['--client-cert-auth', '--trusted-ca-file', ca] : []),
+    ...(clientCerts
+      ? ['--client-cert-auth', '--trusted-ca-file', writeFile(folder, 'ca.pem', client.ca)]
+      : []),
   ]
+}
+
+/** etcd reads both files again for each connection, so each is there whole at any time. */
+function writeServer(folder: GuardedFolder, { cert, key }: Certificate): void {
+  const files = { 'server.key': key, 'server.pem': cert }
+  for (const [name, pem] of Object.entries(files)) writeFile(folder, `${name}.new`, pem)
+  for (const name of Object.keys(files)) renameSync(join(folder.path, `${name}.new`), join(folder.path, name))
+}
+
+function tokenFlags(
+  folder: GuardedFolder,
+  ttl: number | undefined,
+  jwt: Awaited<ReturnType<typeof rsaKeys>> | undefined,
+): string[] {
+  if (jwt === undefined) {
+    return ['--auth-token', 'simple', ...(ttl === undefined ? [] : ['--auth-token-ttl', String(ttl)])]
+  }
+  const parts = [
+    'jwt,sign-method=RS256',
+    `pub-key=${writeFile(folder, 'jwt.pub', jwt.publicKey)}`,
+    `priv-key=${writeFile(folder, 'jwt.key', jwt.privateKey)}`,
+    ...(ttl === undefined ? [] : [`ttl=${ttl}s`]),
+  ]
+  return ['--auth-token', parts.join(',')]
+}
+
+function writeFile(folder: GuardedFolder, name: string, text: string): string {
+  const path = join(folder.path, name)
+  writeFileSync(path, text, { mode: 0o600 })
+  return path
 }

@@ -1,14 +1,14 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { rootToken } from './auth.ts'
+import { type AuthState, disableAuth, enableAuth, rootLogin, rootToken } from './auth.ts'
 import { findEtcdctl } from './binary.ts'
-import type { CertificateAuthority, ClientTls } from './certificates.ts'
+import type { Certificate, CertificateAuthority, CertificateOptions, ClientTls } from './certificates.ts'
 import type { Etcd } from './etcd.ts'
 import { callGateway, type EtcdAddress, etcdRequest } from './etcd-http.ts'
-import type { EtcdAuthOptions } from './etcd-options.ts'
-import { EtcdStartError, etcdProcess, untilStopped } from './etcd-process.ts'
+import { EtcdStartError, etcdProcess } from './etcd-process.ts'
 import { runEtcdctl } from './etcdctl.ts'
 import { countOpenStreams, countRequests, parseMetrics } from './metrics.ts'
+import { type EtcdSnapshot, planRestore, type RestoreOptions } from './snapshot.ts'
 import type { GuardedFolder } from './watchdog.ts'
 
 /** A running etcd: a process, and what a test can do to it. It does not keep the process alive. */
@@ -18,6 +18,18 @@ export interface EtcdMember extends Etcd {
   readonly pid: number | undefined
   /** The last log lines, up to 200, since the last start. */
   readonly log: readonly string[]
+  /** Backs the store up, as `etcdctl snapshot save` does. Needs etcdctl. */
+  snapshot(): Promise<EtcdSnapshot>
+  /**
+   * Ends it, puts back what a snapshot of it holds, and starts it on the same port: its revision is that of the snapshot
+   * or nearly so. Needs etcdctl (3.4, 3.5) or etcdutl (3.6 and newer), next to etcd or on PATH.
+   */
+  restore(snapshot: EtcdSnapshot, options?: RestoreOptions): Promise<void>
+  /**
+   * Gives the server another certificate of its authority and a new key, by default valid for a week. They count for
+   * connections from now on; those that are open stay.
+   */
+  replaceCertificate(options?: CertificateOptions): Promise<void>
 }
 
 /** Everything decided about a member before it is started. */
@@ -31,11 +43,15 @@ export interface MemberPlan {
   readonly peerEndpoint: string
   readonly tls: ClientTls | undefined
   readonly authority: CertificateAuthority | undefined
-  readonly auth: EtcdAuthOptions | undefined
+  readonly auth: AuthState
+  /** Flags that name the member and its cluster. */
+  readonly identity: readonly string[]
   readonly startTimeout: number
   readonly onLine: (line: string) => void
-  /** Sets the store up again after it was emptied; undefined where one member cannot be emptied alone. */
-  readonly prepare: ((etcd: EtcdAddress) => Promise<void>) | undefined
+  /** Whether it is the only member: one of several cannot be emptied or restored alone. */
+  readonly alone: boolean
+  /** Undefined without TLS. */
+  readonly replaceServer: ((server: Certificate) => void) | undefined
 }
 
 /** A member that is not started yet, and its start. */
@@ -44,6 +60,11 @@ export function planMember(plan: MemberPlan): { member: EtcdMember; start: () =>
   const address: EtcdAddress = { endpoint, tls }
   const child = etcdProcess(plan.bin, plan.args, folder.pidFile, plan.onLine)
   let stopping: Promise<void> | undefined
+  let snapshots = 0
+
+  function checkNotStopped() {
+    if (stopping !== undefined) throw new Error('This etcd is stopped')
+  }
 
   async function isReady(): Promise<boolean> {
     try {
@@ -80,22 +101,42 @@ export function planMember(plan: MemberPlan): { member: EtcdMember; start: () =>
       return child.pid
     },
     kill: () => child.kill(),
-    async freeze() {
-      const { pid } = child
-      if (pid === undefined) throw new Error('There is no running etcd to freeze')
-      child.signal('SIGSTOP')
-      await untilStopped(pid)
-    },
+    freeze: () => child.freeze(),
     thaw: () => child.signal('SIGCONT'),
     async restart({ wipe = false } = {}) {
-      if (stopping !== undefined) throw new Error('This etcd is stopped')
-      const { prepare } = plan
-      if (wipe && prepare === undefined) throw new Error('One member of a cluster cannot be emptied alone')
+      checkNotStopped()
+      if (wipe && !plan.alone) throw new Error('One member of a cluster cannot be emptied alone')
       await child.kill()
       if (wipe) rmSync(dataFolder(folder), { recursive: true, force: true })
       await startAgain()
-      if (wipe) await prepare?.(address)
+      if (wipe && auth.enabled) {
+        auth.enabled = false
+        await enableAuth(address, auth)
+      }
     },
+    async snapshot() {
+      const { enabled } = auth
+      snapshots += 1
+      const path = join(folder.path, `snapshot-${snapshots}.db`)
+      await member.etcdctl('snapshot', 'save', path)
+      return { path, auth: enabled }
+    },
+    async restore(snapshot, options = {}) {
+      checkNotStopped()
+      if (!plan.alone) throw new Error('One member of a cluster cannot be restored alone')
+      const restore = await planRestore(plan.bin, snapshot, options)
+      await child.kill()
+      await restore(dataFolder(folder), plan.identity)
+      auth.enabled = snapshot.auth
+      await startAgain()
+    },
+    async replaceCertificate(options) {
+      if (plan.replaceServer === undefined)
+        throw new Error('This etcd has no TLS: start it with the option tls')
+      plan.replaceServer(await plan.authority!.issue(options))
+    },
+    enableAuth: users => enableAuth(address, auth, users),
+    disableAuth: () => disableAuth(address, auth),
     async compact(revision) {
       const token = await rootToken(address, auth)
       const probe = { key: Buffer.from('/').toString('base64'), count_only: true }
@@ -108,7 +149,7 @@ export function planMember(plan: MemberPlan): { member: EtcdMember; start: () =>
       return upTo
     },
     async etcdctl(...args) {
-      return await runEtcdctl(findEtcdctl(plan.bin), { endpoint, tls, auth }, args)
+      return await runEtcdctl(findEtcdctl(plan.bin), { endpoint, tls, auth: rootLogin(auth) }, args)
     },
     wipe: () => member.restart({ wipe: true }),
     async requests() {

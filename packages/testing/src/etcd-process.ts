@@ -12,6 +12,8 @@ export interface EtcdProcess {
   readonly log: readonly string[]
   start(isReady: () => Promise<boolean>, timeout: number): Promise<void>
   signal(name: NodeJS.Signals): void
+  /** Resolves when it stands still. */
+  freeze(): Promise<void>
   kill(): Promise<void>
 }
 
@@ -82,6 +84,11 @@ export function etcdProcess(
     signal(name) {
       child?.kill(name)
     },
+    async freeze() {
+      if (child?.pid === undefined) throw new Error('There is no running etcd to freeze')
+      child.kill('SIGSTOP')
+      await untilStopped(child.pid)
+    },
     async kill() {
       const killed = child
       if (killed === undefined) return
@@ -94,7 +101,7 @@ export function etcdProcess(
 }
 
 /** Resolves when every thread of a process that got SIGSTOP stands still; at once where there is no /proc. */
-export async function untilStopped(pid: number): Promise<void> {
+async function untilStopped(pid: number): Promise<void> {
   const tasks = `/proc/${pid}/task`
   const isStopped = (task: string) => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'))
   try {

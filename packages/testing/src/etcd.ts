@@ -1,8 +1,9 @@
 import type { CertificateAuthority, ClientTls } from './certificates.ts'
+import type { EtcdUsers } from './etcd-options.ts'
 
 /** What a test can do to an etcd, be it the embedded one or a real one. Neither keeps the process alive. */
 export interface Etcd extends AsyncDisposable {
-  /** URL for clients: `http://127.0.0.1:PORT`, or https with TLS. */
+  /** URL for clients: `http://127.0.0.1:PORT`, or `https://localhost:PORT` with TLS. */
   readonly endpoint: string
   readonly port: number
   /** With the option `tls`: the authority and a client's certificate and key, as PEM. */
@@ -21,6 +22,13 @@ export interface Etcd extends AsyncDisposable {
   wipe(): Promise<void>
   /** Compacts the history up to a revision (default the current one), which is returned. */
   compact(revision?: number | bigint): Promise<bigint>
+  /**
+   * Turns authentication on while it runs, by default with the users of the option `auth`. Users and roles there are
+   * get the passwords and permissions that are given, others stay. A wipe keeps it on.
+   */
+  enableAuth(users?: EtcdUsers): Promise<void>
+  /** Turns authentication off while it runs. Users and roles stay until a wipe. */
+  disableAuth(): Promise<void>
   /** Output of etcdctl (v3), run as root against this etcd. Rejects when it fails or is not installed. */
   etcdctl(...args: string[]): Promise<string>
   /**

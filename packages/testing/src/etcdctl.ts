@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { cleanEnvironment } from './binary.ts'
 import type { ClientTls } from './certificates.ts'
-import type { EtcdAuthOptions } from './etcd-options.ts'
+import type { EtcdUsers } from './etcd-options.ts'
 
 export interface EtcdctlTarget {
   /** URL, or host and port alone. */
   readonly endpoint: string
   readonly tls: ClientTls | undefined
-  readonly auth: EtcdAuthOptions | undefined
+  readonly auth: EtcdUsers | undefined
 }
 
 /** Runs etcdctl as root, and returns what it prints. */

@@ -1,11 +1,19 @@
 import type { Socket } from 'node:net'
+import type { Pacer } from './pacer.ts'
 
 const heldBytes = 256 * 1024
+
+/** Less on a throttled link: what waits there delays all that comes after it. */
+const heldBytesThrottled = 32 * 1024
 
 /** What the link does at this moment to one direction of every connection. */
 export interface LinkState {
   frozen: boolean
   delay: number
+  /** Of a link with a limited bandwidth. */
+  pacer?: Pacer | undefined
+  /** Bytes that were passed on, over all connections since the start. */
+  passed: number
   /** Called with each chunk before it is passed on; returns how many of its bytes may pass. */
   allow?: ((bytes: number) => number) | undefined
 }
@@ -28,12 +36,15 @@ export function startFlow(source: Socket, sink: Socket, link: LinkState): Flow {
   let queued = 0
   let full = false
   let timer: NodeJS.Timeout | undefined
+  /** The pacer that this flow waits for. */
+  let waitsFor: Pacer | undefined
+  const held = () => (link.pacer === undefined ? heldBytes : heldBytesThrottled)
 
   function add(what: Item['what']) {
     queue.push({ arrived: performance.now(), what })
     if (typeof what !== 'string') queued += what.length
     pump()
-    if (queued > heldBytes) source.pause()
+    if (queued > held()) source.pause()
   }
 
   function pump() {
@@ -45,10 +56,36 @@ export function startFlow(source: Socket, sink: Socket, link: LinkState): Flow {
         timer = setTimeout(pump, Math.ceil(wait))
         return
       }
+      if (link.pacer !== undefined && typeof item.what !== 'string') {
+        waitForTurn(link.pacer)
+        break
+      }
       queue.shift()
       pass(item.what)
     }
-    if (queued <= heldBytes && !full) source.resume()
+    if (queued <= held() && !full) source.resume()
+  }
+
+  function waitForTurn(pacer: Pacer) {
+    if (waitsFor === pacer) return
+    waitsFor = pacer
+    pacer.enqueue(most => {
+      waitsFor = undefined
+      const passed = passSome(most)
+      pump()
+      return passed
+    })
+  }
+
+  /** The first bytes of the queue, unless a fault came in between. */
+  function passSome(most: number): number {
+    const [item] = queue
+    if (item === undefined || typeof item.what === 'string' || link.frozen || full) return 0
+    const part = item.what.subarray(0, most)
+    if (part.length === item.what.length) queue.shift()
+    else queue[0] = { arrived: item.arrived, what: item.what.subarray(most) }
+    pass(part)
+    return part.length
   }
 
   function pass(what: Item['what']) {
@@ -58,6 +95,7 @@ export function startFlow(source: Socket, sink: Socket, link: LinkState): Flow {
       queued -= what.length
       const allowed = link.allow?.(what.length) ?? what.length
       if (!sink.writable) return
+      link.passed += allowed
       full = !sink.write(allowed < what.length ? what.subarray(0, allowed) : what)
     }
   }

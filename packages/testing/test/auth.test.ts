@@ -25,7 +25,7 @@ async function gateway(path: string, body: object, token?: string) {
     headers: token === undefined ? {} : { authorization: token },
     body: JSON.stringify(body),
   })
-  return (await response.json()) as { token: string; error?: string }
+  return (await response.json()) as { token: string; message?: string }
 }
 
 const login = async (name: string, password: string) =>
@@ -36,21 +36,21 @@ const get = (key: string, token?: string) => gateway('/kv/range', { key: base64(
 
 test('root may do everything, nobody may without a login', async () => {
   expect(await etcd.etcdctl('put', '/other', 'x')).toContain('OK')
-  expect((await put('/services/a')).error).toContain('user name is empty')
+  expect((await put('/services/a')).message).toContain('user name is empty')
 })
 
 test('a user may touch its prefix and nothing else', async () => {
   const token = await login('writer', 'w')
-  expect((await put('/services/a', token)).error).toBeUndefined()
-  expect((await put('/services', token)).error).toContain('permission denied')
-  expect((await put('/services0', token)).error).toContain('permission denied')
+  expect((await put('/services/a', token)).message).toBeUndefined()
+  expect((await put('/services', token)).message).toContain('permission denied')
+  expect((await put('/services0', token)).message).toContain('permission denied')
 })
 
 test('a reader may not write, a user without a role may do neither', async () => {
   const reader = await login('reader', 'r')
-  expect((await get('/services/a', reader)).error).toBeUndefined()
-  expect((await put('/services/a', reader)).error).toContain('permission denied')
-  expect((await get('/services/a', await login('nobody', 'n'))).error).toContain('permission denied')
+  expect((await get('/services/a', reader)).message).toBeUndefined()
+  expect((await put('/services/a', reader)).message).toContain('permission denied')
+  expect((await get('/services/a', await login('nobody', 'n'))).message).toContain('permission denied')
 })
 
 test('a token ends after its time to live', async () => {
@@ -58,13 +58,13 @@ test('a token ends after its time to live', async () => {
   // each use prolongs the token, so the pause between two tries is longer than its life
   const pause = { timeout: 30_000, interval: 1500 }
   await expect
-    .poll(async () => (await get('/services/a', token)).error, pause)
+    .poll(async () => (await get('/services/a', token)).message, pause)
     .toContain('invalid auth token')
 })
 
 test('a wiped etcd has its users again', async () => {
   await etcd.restart({ wipe: true })
-  expect((await get('/services/a', await login('reader', 'r'))).error).toBeUndefined()
-  expect((await get('/services/a')).error).toContain('user name is empty')
+  expect((await get('/services/a', await login('reader', 'r'))).message).toBeUndefined()
+  expect((await get('/services/a')).message).toContain('user name is empty')
   expect(await etcd.compact()).toBe(1n)
 })

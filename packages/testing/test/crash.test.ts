@@ -48,7 +48,7 @@ test.each<[string, (child: ChildProcess) => void]>([
 ])('nothing is left after %s of the test process, not even a frozen etcd', async (_, end) => {
   const { child, ended, pids } = await abandon('wait')
   const folders = pids.map(folderOf)
-  expect(pids.filter(isAlive)).toHaveLength(2)
+  expect(pids.filter(isAlive)).toHaveLength(3)
   end(child)
   await ended
   await expectGone(pids, folders)

@@ -1,12 +1,15 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { startEtcd } from '@etcd-register/testing'
 import { expect, onTestFinished, test } from 'vitest'
 import { etcdClient } from './support/etcd-client.ts'
 
-const command = fileURLToPath(new URL('../dist/dev.mjs', import.meta.url))
+const command = fileURLToPath(new URL('../bin/etcd-register-dev.mjs', import.meta.url))
 const run = (...args: string[]) => promisify(execFile)(process.execPath, [command, ...args])
 
 /** Started, and everything it has said by then. */
@@ -87,4 +90,26 @@ test.each([[['--port', 'x']], [['--port', '70000']], [['--wrong']], [['more']], 
 
 test('it explains itself with --help', async () => {
   expect((await run('--help')).stdout).toContain('usage: etcd-register-dev')
+})
+
+/** A clone in which nothing is built yet, and what its build does; runs the command. */
+function runUnbuilt(build: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'unbuilt-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  cpSync(dirname(command), join(folder, 'bin'), { recursive: true })
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts: { build } }))
+  return promisify(execFile)(process.execPath, [join(folder, 'bin/etcd-register-dev.mjs'), '--help'])
+}
+
+test('in a clone the command is built when it is called for the first time', async () => {
+  const said = 'console.log(process.argv[2])'
+  const { stdout, stderr } = await runUnbuilt(`mkdir dist && echo '${said}' > dist/dev.mjs && echo built`)
+  expect({ stdout, stderr }).toEqual({ stdout: '--help\n', stderr: '' })
+})
+
+test('where it cannot be built, the command says why and what to do', async () => {
+  await expect(runUnbuilt('echo no compiler >&2; exit 3')).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^no compiler\n.* has to be built first: npm ci && npm run build\n$/),
+  })
 })

@@ -1,5 +1,5 @@
 import { type EmbeddedEtcd, startEtcd } from '@etcd-register/testing'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type EtcdClient, etcdClient } from './support/etcd-client.ts'
 
 async function start(): Promise<{ etcd: EmbeddedEtcd; client: EtcdClient }> {
@@ -245,4 +245,37 @@ test('a delete of 100,000 keys reaches a watch on them whole', async () => {
   const parts = await stream.until(({ fragment }) => !fragment)
   expect(parts.flatMap(({ events }) => events)).toHaveLength(100_000)
   stream.cancel()
+})
+
+describe('version', () => {
+  test.each([
+    ['3.4', '3.4.23'],
+    ['3.5', '3.5.30'],
+    ['3.6', '3.6.16'],
+    ['3.7', '3.7.3'],
+  ] as const)('%s reports a release of that version', async (version, release) => {
+    await using versioned = await startEtcd({ version })
+    const client = etcdClient(versioned.endpoint)
+    expect(await client.call('Status')).toMatchObject({ version: release })
+    client.close()
+  })
+
+  test('another one is refused with those there are', async () => {
+    await expect(startEtcd({ version: '2.3' as '3.4' })).rejects.toThrow('It can be 3.4, 3.5, 3.6, 3.7')
+  })
+
+  test.each(['3.4', '3.6'] as const)(
+    'what a watch of %s wants of the past comes as well when time is moved',
+    async version => {
+      await using versioned = await startEtcd({ version })
+      const client = etcdClient(versioned.endpoint)
+      await client.call('Put', { key: 'a', value: '1' })
+      const stream = client.stream('Watch')
+      stream.send({ create_request: { key: 'a', start_revision: 2 } })
+      expect((await stream.next()).created).toBe(true)
+      versioned.advance(10)
+      expect((await stream.next()).events).toHaveLength(1)
+      client.close()
+    },
+  )
 })

@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { freePort } from '../src/free-port.ts'
@@ -114,6 +117,32 @@ test('a missing binary is an error that says how to get one', async () => {
   vi.stubEnv('ETCD_BIN', '')
   await expect(startEtcdBinary()).rejects.toThrow('No etcd binary on PATH')
   vi.unstubAllEnvs()
+})
+
+test('an etcd that Node forbids to look for is told as that', async () => {
+  const flags = process.allowedNodeEnvironmentFlags
+  const permission = ['--permission', '--experimental-permission'].find(flag => flags.has(flag))!
+  const index = new URL('../dist/index.mjs', import.meta.url)
+  const root = fileURLToPath(new URL('../../..', import.meta.url))
+  const start = async (option: string) => {
+    const script = `(await import('${index}')).startEtcdBinary(${option}).catch(error => console.log(error.message))`
+    const args = [
+      permission,
+      '--no-warnings',
+      `--allow-fs-read=${root}*`,
+      '--input-type=module',
+      '-e',
+      script,
+    ]
+    const env = { PATH: '/nowhere/bin:/elsewhere/bin' }
+    return (await promisify(execFile)(process.execPath, args, { env })).stdout
+  }
+  expect(await start('')).toMatch(
+    /^\/nowhere\/bin\/etcd, \/elsewhere\/bin\/etcd could not be read: ERR_ACCESS_DENIED\. Install one .*ETCD_BIN/,
+  )
+  expect(await start(`{ bin: '/nowhere/etcd' }`)).toMatch(
+    /^\/nowhere\/etcd could not be read: ERR_ACCESS_DENIED\./,
+  )
 })
 
 test('variables meant for etcd or for our users do not reach the started etcd', async () => {

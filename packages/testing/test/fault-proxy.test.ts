@@ -211,6 +211,129 @@ test('restore calls a pending cutAfter off', async () => {
   expect(await echo(client, 'still here')).toBe('still here')
 })
 
+test('throttle limits each direction, and restore ends it', async () => {
+  const client = await dial()
+  proxy.throttle(40_000)
+  const began = performance.now()
+  expect(await echo(client, 'x'.repeat(20_000))).toHaveLength(20_000)
+  // half a second for the way up, less what may be caught up; the way down overlaps with it
+  expect(performance.now() - began).toBeGreaterThan(400)
+  const rest = receive(client, 2_000_000)
+  client.write('y'.repeat(2_000_000)) // 50 s at that rate
+  await proxy.restore()
+  expect(await rest).toBe('y'.repeat(2_000_000))
+})
+
+test.each([0, Number.POSITIVE_INFINITY])('throttle(%s) means no limit', async bytesPerSecond => {
+  const client = await dial()
+  proxy.throttle(1)
+  const answer = echo(client, 'x'.repeat(100_000))
+  proxy.throttle(bytesPerSecond)
+  expect(await answer).toHaveLength(100_000)
+  for (const wrong of [-1, Number.NaN]) expect(() => proxy.throttle(wrong)).toThrow(RangeError)
+})
+
+test('connections share a throttled link in equal turns, also with one that came first with much more', async () => {
+  const greedy = await dial()
+  await echo(greedy, 'a')
+  const modest = await dial()
+  proxy.throttle(200_000)
+  greedy.write('x'.repeat(1_000_000))
+  await arrived(accepted[0], 2)
+  expect(await echo(modest, 'y'.repeat(20_000))).toHaveLength(20_000)
+  expect(accepted[0]!.bytesRead).toBeGreaterThan(15_000)
+  expect(accepted[0]!.bytesRead).toBeLessThan(100_000)
+})
+
+test('a throttled sender has to wait: the link holds little', async () => {
+  const client = await dial()
+  await echo(client, 'a')
+  proxy.throttle(20_000)
+  let sent = 0
+  const send = () => {
+    while (!client.destroyed && client.write(Buffer.alloc(65_536))) sent += 65_536
+  }
+  client.on('drain', send)
+  send()
+  await arrived(accepted[0], 10_000)
+  // what was sent and has not arrived is in buffers of the kernel; an open link takes as much in milliseconds
+  expect(sent).toBeLessThan(16 * 1024 * 1024)
+  expect(proxy.bytes.up).toBeLessThan(20_000)
+})
+
+test('a throttled link keeps order, faults and the end of connections', async () => {
+  const client = await dial()
+  proxy.throttle(100_000)
+  const text = Array.from({ length: 2000 }, (_, index) => `${index},`).join('')
+  client.write(text)
+  proxy.freeze()
+  client.end()
+  proxy.throttle(50_000)
+  let got = ''
+  client.on('data', chunk => {
+    got += chunk
+  })
+  const ended = once(client, 'end')
+  const later = await dial()
+  later.destroy()
+  await proxy.restore()
+  await ended
+  expect(got).toBe(text)
+})
+
+test('a mute connection is accepted, and nothing is said on it, also after restore', async () => {
+  const open = await dial()
+  await echo(open, 'a')
+  proxy.mute()
+  const silent = [await dial(), await dial()]
+  let said = 0
+  for (const socket of silent) {
+    socket.on('data', () => {
+      said += 1
+    })
+    socket.write('hello')
+  }
+  expect(await echo(open, 'goes on')).toBe('goes on')
+  await proxy.restore()
+  expect(await echo(await dial(), 'new')).toBe('new')
+  expect(said).toBe(0)
+  expect(accepted).toHaveLength(2)
+  expect([proxy.accepted, proxy.muted, proxy.connections]).toEqual([4, 2, 4])
+  silent[0]!.end()
+  await once(silent[0]!, 'close')
+  const reset = closing(silent[1]!)
+  proxy.drop()
+  await reset
+  await expect.poll(() => proxy.connections).toBe(0)
+})
+
+test('mute can be for the next connections only', async () => {
+  const first = await dial()
+  await echo(first, 'a')
+  proxy.mute({ connections: 1 })
+  const closed = closing(first)
+  proxy.drop()
+  await closed
+  await dial()
+  expect(await echo(await dial(), 'second')).toBe('second')
+  expect(proxy.muted).toBe(1)
+  proxy.mute()
+  proxy.mute({ connections: 0 })
+  expect(await echo(await dial(), 'third')).toBe('third')
+  expect(() => proxy.mute({ connections: -1 })).toThrow(RangeError)
+})
+
+test('bytes are counted by direction, those of closed connections included', async () => {
+  const client = await dial()
+  await echo(client, 'hello')
+  expect(proxy.bytes).toEqual({ up: 5, down: 5 })
+  accepted[0]!.write('news')
+  await receive(client, 4)
+  client.destroy()
+  expect(await echo(await dial(), 'more')).toBe('more')
+  expect(proxy.bytes).toEqual({ up: 9, down: 13 })
+})
+
 test('a target that is not there resets the client', async () => {
   await new Promise(resolve => server.close(resolve))
   const client = await dial()
@@ -242,4 +365,6 @@ test('a connection whose end is on its way can be reset', async () => {
 test('keeps the protocol of its target in the endpoint', async () => {
   await using secure = await startFaultProxy({ endpoint: 'https://127.0.0.1:1' })
   expect(secure.endpoint).toBe(`https://127.0.0.1:${secure.port}`)
+  await using named = await startFaultProxy({ endpoint: 'https://localhost:1' })
+  expect(named.endpoint).toBe(`https://localhost:${named.port}`)
 })

@@ -5,6 +5,7 @@ import { Kv } from './kv.ts'
 import { Leases } from './leases.ts'
 import { Store } from './store.ts'
 import { Tokens } from './tokens.ts'
+import type { Rules } from './version.ts'
 import { WatchHub } from './watch-hub.ts'
 import type { ResponseHeader } from './wire.ts'
 
@@ -16,11 +17,13 @@ export interface Backend {
   readonly hub: WatchHub
   readonly kv: Kv
   readonly auth: AuthStore
+  readonly rules: Rules
   readonly memberId: string
   header(): ResponseHeader
 }
 
-export interface Limits {
+export interface Settings {
+  readonly rules: Rules
   /** Seconds. */
   readonly tokenTtl: number
   /** Seconds. */
@@ -29,21 +32,23 @@ export interface Limits {
 }
 
 /** An empty store. With a former one, it takes the place of that one in the same cluster. */
-export function createBackend(clock: Clock, limits: Limits, former?: Backend): Backend {
-  const store: Store = new Store(changes => {
+export function createBackend(clock: Clock, settings: Settings, former?: Backend): Backend {
+  const { rules, minLeaseTtl, maxTxnOps, tokenTtl } = settings
+  const store: Store = new Store(rules, changes => {
     leases.follow(changes)
     hub.publish()
   })
-  const leases = new Leases(clock, store, limits.minLeaseTtl)
-  const hub = new WatchHub(store)
+  const leases = new Leases(clock, store, minLeaseTtl)
+  const hub = new WatchHub(clock, store)
   const { cluster_id, member_id } = former?.header() ?? { cluster_id: anId(), member_id: anId() }
   return {
     clock,
     store,
     leases,
     hub,
-    kv: new Kv(store, leases, limits.maxTxnOps),
-    auth: new AuthStore(new Tokens(clock, limits.tokenTtl)),
+    kv: new Kv(store, leases, maxTxnOps),
+    auth: new AuthStore(new Tokens(clock, tokenTtl)),
+    rules,
     memberId: member_id,
     header: () => ({ cluster_id, member_id, revision: store.revision, raft_term: 2 }),
   }

@@ -3,19 +3,16 @@ import { EtcdError } from './errors.ts'
 import { type Service, service } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
 
-/** The version of etcd whose behaviour this one has. */
-const VERSION = '3.4.23'
-
 export function maintenanceService(backend: () => Backend, traffic: Traffic): Service {
   const header = () => backend().header()
   return service('Maintenance', traffic, backend, {
     Status() {
-      const { memberId, store } = backend()
+      const { memberId, store, rules } = backend()
       const { raft_term: raftTerm } = header()
       const index = store.revision
       return {
         header: header(),
-        version: VERSION,
+        version: rules.release,
         dbSize: 20_480,
         dbSizeInUse: 20_480,
         leader: memberId,

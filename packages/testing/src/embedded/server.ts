@@ -1,4 +1,6 @@
 import { Server, type ServerCredentials } from '@grpc/grpc-js'
+import { endpointUrl } from '../endpoint-url.ts'
+import type { EtcdTlsOptions } from '../etcd-options.ts'
 import { listenOnFreePort } from '../free-port.ts'
 import { authService } from './auth-service.ts'
 import type { Backend } from './backend.ts'
@@ -26,6 +28,8 @@ export interface ServerPlan {
   /** 0: a free one. */
   readonly port: number
   readonly credentials: ServerCredentials
+  /** Undefined without TLS. */
+  readonly tls: EtcdTlsOptions | undefined
   readonly traffic: Traffic
   readonly backend: () => Backend
 }
@@ -37,8 +41,7 @@ export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
   const listener = createListener(host, socket => injector.injectConnection(socket))
   // Below those of outgoing connections, so that it is still free when this etcd starts again.
   const port = await listenOnFreePort(port => listener.listen(port), plan.port === 0 ? undefined : plan.port)
-  const protocol = credentials._isSecure() ? 'https' : 'http'
-  const endpoint = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`
+  const endpoint = endpointUrl(host, port, plan.tls)
   for (const { definition, implementation } of [
     kvService(backend, traffic),
     watchService(backend, traffic),

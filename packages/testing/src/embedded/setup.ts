@@ -1,20 +1,27 @@
 import { ServerCredentials } from '@grpc/grpc-js'
 import { type EtcdCertificates, issueEtcdCertificates } from '../certificates.ts'
-import type { EtcdAuthOptions, EtcdTlsOptions } from '../etcd-options.ts'
+import type { EtcdTlsOptions, EtcdUsers } from '../etcd-options.ts'
 import { prefixRange } from '../prefix-range.ts'
 import type { AuthStore } from './auth-store.ts'
 
 const READ_WRITE = { read: 0, write: 1, readwrite: 2 }
 
-/** Creates root and the users with their roles, then turns authentication on. */
-export function setUpAuth(store: AuthStore, { rootPassword, users = [] }: EtcdAuthOptions): void {
-  store.addUser('root', rootPassword)
-  store.addRole('root')
+/** Creates root and the users with their roles, or changes those there are, then turns authentication on. */
+export function setUpAuth(store: AuthStore, { rootPassword, users = [] }: EtcdUsers): void {
+  const addUser = (name: string, password: string) => {
+    if (store.userNames().includes(name)) store.changePassword(name, password)
+    else store.addUser(name, password)
+  }
+  const addRole = (name: string) => {
+    if (!store.roleNames().includes(name)) store.addRole(name)
+  }
+  addUser('root', rootPassword)
+  addRole('root')
   store.grantRole('root', 'root')
   for (const { name, password, role } of users) {
-    store.addUser(name, password)
+    addUser(name, password)
     if (role === undefined) continue
-    store.addRole(name)
+    addRole(name)
     store.grantPermission(name, { permType: READ_WRITE[role.permission], ...prefixRange(role.prefix) })
     store.grantRole(name, name)
   }
@@ -23,12 +30,11 @@ export function setUpAuth(store: AuthStore, { rootPassword, users = [] }: EtcdAu
 
 /** What a server shows and asks for, and the certificates that go with it. */
 export async function setUpTls(
-  option: boolean | EtcdTlsOptions | undefined,
+  options: EtcdTlsOptions | undefined,
 ): Promise<{ credentials: ServerCredentials; certificates: EtcdCertificates | undefined }> {
-  if (option === undefined || option === false) {
+  if (options === undefined) {
     return { credentials: ServerCredentials.createInsecure(), certificates: undefined }
   }
-  const options = option === true ? {} : option
   const certificates = await issueEtcdCertificates(options)
   const { server, client } = certificates
   const pair = { private_key: Buffer.from(server.key), cert_chain: Buffer.from(server.cert) }

@@ -1,6 +1,7 @@
 import { refused } from './errors.ts'
 import { KeyIndex } from './key-index.ts'
 import { type KeyRange, type KeyText, keyText } from './key-range.ts'
+import type { Rules } from './version.ts'
 import type { Int64, KeyValue } from './wire.ts'
 
 export const NO_LEASE: Int64 = '0'
@@ -37,9 +38,11 @@ export class Store implements Reader {
   #logStart = 2
   #revision = 1
   #compacted = -1
+  readonly #rules: Rules
   readonly #onCommit: (changes: readonly Change[]) => void
 
-  constructor(onCommit: (changes: readonly Change[]) => void) {
+  constructor(rules: Rules, onCommit: (changes: readonly Change[]) => void) {
+    this.#rules = rules
     this.#onCommit = onCommit
   }
 
@@ -92,9 +95,10 @@ export class Store implements Reader {
     this.#index.compact(revision)
     this.#log.splice(0, revision - this.#logStart)
     this.#logStart = Math.max(this.#logStart, revision)
-    // etcd keeps what a put of this very revision wrote, but no longer what it replaced, nor what was deleted
+    // etcd keeps what this very revision left of each key, but no longer what was there before
     if (this.#log.length > 0 && this.#logStart === revision) {
-      const kept = this.#log[0]!.filter(({ kv }) => kv.version > 0)
+      const last = new Map(this.#log[0]!.map(change => [change.key, change]))
+      const kept = [...last.values()].filter(({ kv }) => kv.version > 0 || this.#rules.keepsCompactedDeletes)
       this.#log[0] = kept.map(change => ({ ...change, before: undefined }))
     }
   }

@@ -1,5 +1,5 @@
+import { checkWhole } from '../whole-number.ts'
 import { EtcdError } from './errors.ts'
-import { checkWhole } from './whole-number.ts'
 
 /** Counts calls by the name of their RPC, and lets a test make some of them fail. */
 export class Traffic {

@@ -1,9 +1,13 @@
+import type { Clock } from './clock.ts'
 import { contains, type KeyRange } from './key-range.ts'
 import type { Store } from './store.ts'
 import { DELETE, type Event, PUT } from './wire.ts'
 
 /** Revisions that one response carries at most, of those that a watch is behind. */
 const BATCH = 1000
+
+/** Milliseconds until a watch that starts in the past gets its first events. etcd takes up to 100. */
+const SYNC_DELAY = 10
 
 /** Where the events of one watch go. */
 export interface Sink {
@@ -23,6 +27,8 @@ export interface WatchOptions {
 }
 
 export interface Watch {
+  /** Whether it goes on and everything up to the store's revision was handed out. */
+  isSynced(): boolean
   /** Hands out what happened since, as far as the sink takes it. */
   catchUp(): void
   end(): void
@@ -30,10 +36,14 @@ export interface Watch {
 
 /** All watches of a store. */
 export class WatchHub {
+  readonly #clock: Clock
   readonly #store: Store
   readonly #watches = new Set<Watch>()
+  /** Those that start in the past and wait for their first events. */
+  readonly #late = new Set<Watch>()
 
-  constructor(store: Store) {
+  constructor(clock: Clock, store: Store) {
+    this.#clock = clock
     this.#store = store
   }
 
@@ -41,12 +51,14 @@ export class WatchHub {
     return this.#watches.size
   }
 
-  /** Starts a watch, which delivers nothing before its first `catchUp`. */
+  /** Starts a watch. What it wants of the past comes a little later, as in etcd, which syncs such watches in turn. */
   open(options: WatchOptions, sink: Sink): Watch {
+    const store = this.#store
     let next = options.from
     const watch: Watch = {
+      isSynced: () => this.#watches.has(watch) && !this.#late.has(watch) && next > store.revision,
       catchUp: () => {
-        const store = this.#store
+        if (this.#late.has(watch)) return
         while (next <= store.revision && this.#watches.has(watch) && !sink.isFull()) {
           if (next < store.compacted) {
             watch.end()
@@ -58,10 +70,24 @@ export class WatchHub {
           if (events.length > 0) sink.events(events, store.revision)
         }
       },
-      end: () => this.#watches.delete(watch),
+      end: () => {
+        this.#watches.delete(watch)
+        this.#late.delete(watch)
+      },
     }
     this.#watches.add(watch)
+    if (next <= store.revision) this.#syncLater(watch)
     return watch
+  }
+
+  #syncLater(watch: Watch) {
+    this.#late.add(watch)
+    if (this.#late.size > 1) return
+    this.#clock.at(this.#clock.now() + SYNC_DELAY, () => {
+      const late = [...this.#late]
+      this.#late.clear()
+      for (const { catchUp } of late) catchUp()
+    })
   }
 
   /** To call when the store has a new revision. */

@@ -27,11 +27,13 @@ export function watchService(backend: () => Backend, traffic: Traffic): Service 
 
 interface Open {
   readonly watch: Watch
+  /** 0: from now. */
+  readonly start: number
   readonly stopProgress: () => void
 }
 
 /** One stream with its watches. */
-function openStream({ hub, header, clock, store }: Backend, { send: write, access }: Duplex<object>) {
+function openStream({ hub, header, clock, store, rules }: Backend, { send: write, access }: Duplex<object>) {
   const watches = new Map<Int64, Open>()
   let full = false
   let nextId = 0n
@@ -44,15 +46,18 @@ function openStream({ hub, header, clock, store }: Backend, { send: write, acces
     const key = request.key?.length ? request.key : SMALLEST_KEY
     // here, unlike in a range request, an empty end is none
     const range = keyRange(request.range_end?.length ? { key, range_end: request.range_end } : { key })
+    const start = counter(request.start_revision)
     const refuse = (cancel_reason: string) =>
       send({ watch_id: NO_WATCH, created: true, canceled: true, cancel_reason })
+    if (rules.refusesNegativeStart && start < 0) {
+      return refuse('etcdserver: mvcc: required revision has been compacted')
+    }
     if (range.end !== undefined && range.end <= range.start) return refuse('mvcc: watcher range is empty')
     const { watch_id = '0' } = request
     const denied = reasonNotToRead(range)
     if (denied !== undefined) return refuse(denied)
     const id = watch_id === '0' ? freeId() : watch_id
     if (watches.has(id)) return refuse('mvcc: duplicate watch ID provided on the WatchStream')
-    const start = counter(request.start_revision)
     // -1 is where a store begins that was never compacted; etcd then delivers nothing of the past
     const fromNow = start === 0 || (start < 0 && start >= store.compacted)
     const options = {
@@ -79,13 +84,26 @@ function openStream({ hub, header, clock, store }: Backend, { send: write, acces
     })
     const stopProgress = request.progress_notify
       ? every(PROGRESS_INTERVAL, () => {
-          if (quiet) send({ watch_id: id })
+          if (quiet && mayReport({ watch, start })) send({ watch_id: id })
           quiet = true
         })
       : () => {}
-    watches.set(id, { watch, stopProgress })
+    watches.set(id, { watch, start, stopProgress })
     send({ watch_id: id, created: true })
-    watch.catchUp()
+  }
+
+  /** Whether a watch may be reported to be at the revision of the store. */
+  function mayReport({ watch, start }: Pick<Open, 'watch' | 'start'>): boolean {
+    return watch.isSynced() && (start <= store.revision || !rules.progressOnlyWhenSynced)
+  }
+
+  /** Progress of all watches of the stream. */
+  function reportProgress() {
+    if (rules.progressOnlyWhenSynced) {
+      const open = [...watches.values()]
+      if (open.length === 0 || !open.every(mayReport)) return
+    }
+    send({ watch_id: NO_WATCH })
   }
 
   /** As Go's gRPC prints it. */
@@ -133,7 +151,7 @@ function openStream({ hub, header, clock, store }: Backend, { send: write, acces
       else if (cancel_request) {
         const { watch_id: id = '0' } = cancel_request
         if (forget(id)) send({ watch_id: id, canceled: true })
-      } else if (progress_request) send({ watch_id: NO_WATCH })
+      } else if (progress_request) reportProgress()
     },
     drained() {
       full = false

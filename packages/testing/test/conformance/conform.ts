@@ -1,5 +1,7 @@
-import { type EtcdAuthOptions, startEtcd, startEtcdBinary } from '@etcd-register/testing'
+import { execFileSync } from 'node:child_process'
+import { type EtcdAuthOptions, type EtcdVersion, startEtcd, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, afterEach, beforeAll, describe, type TestAPI, test } from 'vitest'
+import { findEtcd } from '../../src/binary.ts'
 import { type Answer, type EtcdClient, type EtcdStream, etcdClient } from '../support/etcd-client.ts'
 
 /** What a case works with: an etcd that no other case uses at the same time, but that may hold older keys. */
@@ -15,6 +17,11 @@ export interface Subject extends EtcdClient {
   watch(create: object, token?: string): Promise<{ stream: EtcdStream; created: Answer }>
 }
 
+/** The version of the real etcd, and so of the embedded one beside it. */
+export const etcdVersion = /(\d+\.\d+)/.exec(
+  execFileSync(findEtcd(undefined), ['--version'], { encoding: 'utf8' }),
+)![0] as EtcdVersion
+
 /** Runs the same cases on the real etcd and on the embedded one. */
 export function conform(
   name: string,
@@ -23,7 +30,7 @@ export function conform(
 ): void {
   describe.each([
     ['etcd', startEtcdBinary],
-    ['embedded etcd', startEtcd],
+    ['embedded etcd', (options: object) => startEtcd({ ...options, version: etcdVersion })],
   ] as const)(`${name}: %s`, (_, start) => {
     let etcd: Awaited<ReturnType<typeof start>>
     let client: EtcdClient

@@ -2,13 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type Etcd, startEtcd, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { etcdVersion } from './conform.ts'
 
 let etcds: Etcd[]
 /** As etcdctl prints them: in hex without leading zeros, so of no fixed length. */
 const memberIds = new Map<Etcd, string>()
 
 beforeAll(async () => {
-  etcds = await Promise.all([startEtcdBinary(), startEtcd()])
+  etcds = await Promise.all([startEtcdBinary(), startEtcd({ version: etcdVersion })])
   for (const etcd of etcds) memberIds.set(etcd, (await etcd.etcdctl('member', 'list')).split(',')[0]!)
 })
 afterAll(() => Promise.all(etcds.map(etcd => etcd.stop())))

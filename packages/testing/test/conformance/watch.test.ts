@@ -1,8 +1,14 @@
-import { expect } from 'vitest'
-import type { Answer } from '../support/etcd-client.ts'
-import { conform, endOf, eventsOf } from './conform.ts'
+import { expect, type TestAPI } from 'vitest'
+import type { Answer, EtcdStream } from '../support/etcd-client.ts'
+import { conform, endOf, etcdVersion, eventsOf, type Subject } from './conform.ts'
+
+const from35 = etcdVersion !== '3.4'
 
 conform('Watch', (test, etcd) => {
+  const putOrDelete = (key: string) =>
+    key === 'a'
+      ? { request_delete_range: { key: etcd.key(key) } }
+      : { request_put: { key: etcd.key(key), value: '' } }
   const del = (key: string) => etcd.call('DeleteRange', { key: etcd.key(key) })
 
   test('a watch is created, and tells of every put and delete', async () => {
@@ -233,10 +239,80 @@ conform('Watch', (test, etcd) => {
     expect(Number(progress.header.revision)).toBe(await etcd.revision())
   })
 
-  test('a progress request is answered on a stream without a watch', async () => {
+  /** The messages of a stream before the first one of a watch that is created now: an order, so no time has to pass. */
+  async function untilNow({ send, until }: EtcdStream): Promise<Answer[]> {
+    send({ create_request: { key: etcd.key('none'), watch_id: 99 } })
+    return (await until(({ created, watch_id }) => created && watch_id === '99')).slice(0, -1)
+  }
+  const progress = (revision: number) => [
+    { watch_id: '-1', events: [], header: { revision: String(revision) } },
+  ]
+
+  test(`a progress request is ${from35 ? 'not answered' : 'answered'} on a stream without a watch`, async () => {
     const stream = etcd.stream('Watch')
     stream.send({ progress_request: {} })
-    expect(await stream.next()).toMatchObject({ watch_id: '-1' })
+    expect(await untilNow(stream)).toMatchObject(from35 ? [] : progress(await etcd.revision()))
+  })
+
+  test('a progress request is answered where a watch starts now or is done with the past', async () => {
+    await etcd.put('a', '1')
+    const revision = await etcd.revision()
+    const { stream } = await etcd.watch({ start_revision: revision })
+    expect(eventsOf(await stream.next())).toEqual(['PUT a=1'])
+    stream.send({ create_request: { key: etcd.key('b') } })
+    await stream.next()
+    stream.send({ progress_request: {} })
+    expect([await stream.next()]).toMatchObject(progress(revision))
+  })
+
+  test(`a watch that starts ahead of the store ${from35 ? 'silences' : 'does not silence'} its stream until the store is there`, async () => {
+    const revision = await etcd.revision()
+    const { stream } = await etcd.watch({})
+    stream.send({ create_request: { key: etcd.key('quiet'), start_revision: revision + 1 } })
+    await stream.next()
+    stream.send({ progress_request: {} })
+    expect(await untilNow(stream)).toMatchObject(from35 ? [] : progress(revision))
+    // a change anywhere is enough
+    await etcd.call('Put', { key: '/elsewhere', value: '' })
+    stream.send({ progress_request: {} })
+    expect([await stream.next()]).toMatchObject(progress(revision + 1))
+  })
+
+  test('a cancelled watch that started ahead of the store no longer matters', async () => {
+    const revision = await etcd.revision()
+    const { stream } = await etcd.watch({})
+    stream.send({ create_request: { key: etcd.key('quiet'), start_revision: revision + 5 } })
+    await stream.next()
+    stream.send({ cancel_request: { watch_id: 1 } })
+    await stream.next()
+    stream.send({ progress_request: {} })
+    expect([await stream.next()]).toMatchObject(progress(revision))
+  })
+
+  test(`a progress request right after a start in the past is ${from35 ? 'not answered' : 'answered before the events'}`, async () => {
+    await etcd.put('a', '1')
+    const stream = etcd.stream('Watch')
+    stream.send({ create_request: { key: etcd.key('a'), start_revision: await etcd.revision() } })
+    stream.send({ progress_request: {} })
+    const seen = await stream.until(({ events }) => events.length > 0)
+    expect(seen.slice(1, -1)).toMatchObject(from35 ? [] : progress(await etcd.revision()))
+    expect(await untilNow(stream)).toEqual([])
+  })
+
+  test(`a watch that a compaction ended ${from35 ? 'silences' : 'does not silence'} its stream until it is cancelled`, async () => {
+    for (let count = 0; count < 3; count++) await etcd.put('a')
+    const revision = await etcd.revision()
+    await etcd.call('Compact', { revision, physical: true })
+    const { stream } = await etcd.watch({ start_revision: revision - 1 })
+    expect(await stream.next()).toMatchObject({ canceled: true })
+    stream.send({ create_request: { key: etcd.key('a') } })
+    await stream.next()
+    stream.send({ progress_request: {} })
+    expect(await untilNow(stream)).toMatchObject(from35 ? [] : progress(revision))
+    stream.send({ cancel_request: { watch_id: 0 } })
+    await stream.next()
+    stream.send({ progress_request: {} })
+    expect([await stream.next()]).toMatchObject(progress(revision))
   })
 
   test('a start that is compacted is created, then cancelled with the oldest revision there is', async () => {
@@ -289,13 +365,26 @@ conform('Watch', (test, etcd) => {
     expect(response.events[0].prev_kv).toBeNull()
   })
 
-  test('a start at the compacted revision does not deliver its deletes', async () => {
+  test(`a start at the compacted revision ${from35 ? 'delivers its deletes as well' : 'does not deliver its deletes'}`, async () => {
     await etcd.put('a', '1')
-    await del('a')
-    await etcd.call('Compact', { revision: await etcd.revision(), physical: true })
-    const { stream } = await etcd.watch({ start_revision: await etcd.revision() })
+    await etcd.call('Txn', { success: ['a', 'b'].map(putOrDelete) })
+    const revision = await etcd.revision()
+    await etcd.call('Compact', { revision, physical: true })
+    const { stream } = await etcd.watch({ start_revision: revision, prev_kv: true })
+    const [response] = await stream.until(({ events }) => events.length > 0)
+    expect(eventsOf(response)).toEqual(from35 ? ['DELETE a', 'PUT b='] : ['PUT b='])
+    expect(response.events[0].prev_kv).toBeNull()
+  })
+
+  test('of a key that one transaction put and deleted, a compaction keeps no more than the delete', async () => {
+    const ops = [{ request_put: { key: etcd.key('a') } }, { request_delete_range: { key: etcd.key('a') } }]
+    await etcd.call('Txn', { success: ops.map(op => ({ request_txn: { success: [op] } })) })
+    const revision = await etcd.revision()
+    await etcd.call('Compact', { revision, physical: true })
+    const { stream } = await etcd.watch({ start_revision: revision })
     await etcd.put('b')
-    expect(eventsOf(await stream.next())).toEqual(['PUT b='])
+    const seen = await stream.until(message => eventsOf(message).includes('PUT b='))
+    expect(seen.flatMap(eventsOf)).toEqual(from35 ? ['DELETE a', 'PUT b='] : ['PUT b='])
   })
 
   test('the first change after a compaction has its prev_kv', async () => {
@@ -378,7 +467,22 @@ conform('Watch', (test, etcd) => {
   })
 })
 
-conform('Watch of a store that was never compacted', (test, etcd) => {
+const refusesNegativeStart = (test: TestAPI, etcd: Subject) => {
+  test.each([-1, -5])('a start at %s is refused, and the stream goes on', async start_revision => {
+    await etcd.put('a', '1')
+    // refused for its start, whatever else is wrong with it
+    const { stream, created } = await etcd.watch({ start_revision, range_end: etcd.key(''), watch_id: 7 })
+    expect(created).toMatchObject({
+      ...{ created: true, canceled: true, watch_id: '-1', compact_revision: '0' },
+      cancel_reason: 'etcdserver: mvcc: required revision has been compacted',
+    })
+    expect(Number(created.header.revision)).toBe(await etcd.revision())
+    stream.send({ create_request: { key: etcd.key('a'), watch_id: 7 } })
+    expect(await stream.next()).toMatchObject({ created: true, canceled: false, watch_id: '7' })
+  })
+}
+
+const takesNegativeStart = (test: TestAPI, etcd: Subject) => {
   test('a start at -1 stays open and is told what happens from now on, an earlier one is cancelled', async () => {
     await etcd.put('a', '1')
     const { stream, created } = await etcd.watch({ start_revision: -1 })
@@ -409,4 +513,6 @@ conform('Watch of a store that was never compacted', (test, etcd) => {
       ...{ canceled: false, created: false, events: [], compact_revision: '0', header: { revision: '0' } },
     })
   })
-})
+}
+
+conform('Watch of a store that was never compacted', from35 ? refusesNegativeStart : takesNegativeStart)
