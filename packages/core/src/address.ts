@@ -1,11 +1,16 @@
 import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
-import { networkInterfaces } from 'node:os'
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
+import { domainToUnicode } from 'node:url'
 import { EtcdRegisterError } from './errors.ts'
+import { masked, quoted, shown } from './text.ts'
 
 /** Which rule chose the advertised host, in their order of precedence. */
 export type AddressRule = 'option' | 'environment' | 'bound' | 'route-to-etcd' | 'only-interface' | 'loopback'
+
+/** Rules by which the address can become another one while the process lives. */
+export const MOVING_RULES: ReadonlySet<AddressRule> = new Set(['route-to-etcd', 'only-interface', 'loopback'])
 
 export interface Address {
   host: string
@@ -24,21 +29,48 @@ export interface AddressSources {
   interfaces?: typeof networkInterfaces
 }
 
-const HOSTNAME =
-  /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$/
+/** A label of a host name. Names of services have underscores. */
+const HOST_LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/
+
+const LONGEST_NAME = 253
 
 /** URLs take a name that ends in a number for an IPv4 address: https://url.spec.whatwg.org/#ends-in-a-number-checker */
-const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0[xX][0-9a-fA-F]*)\.?$/
+const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/i
 
 /** An IP address without zone and brackets, or a host name. */
 export function isHost(value: string): boolean {
   if (isIP(value) > 0) return !value.includes('%')
-  return HOSTNAME.test(value) && !ENDS_IN_NUMBER.test(value)
+  if (value.length > LONGEST_NAME) return false
+  const labels = value.replace(/\.$/, '').split('.')
+  if (!labels.every(label => HOST_LABEL.test(label)) || ENDS_IN_NUMBER.test(value)) return false
+  // Punycode that stands for nothing is found by no resolver.
+  return labels.every(label => !PUNYCODE.test(label) || isPunycode(label))
+}
+
+const PUNYCODE = /^xn--/i
+
+/** For what stands for nothing, `domainToUnicode()` gives `''`, or from Node 26 on the label itself. */
+function isPunycode(label: string): boolean {
+  const text = domainToUnicode(label)
+  return text !== '' && !PUNYCODE.test(text)
 }
 
 /** Every address of the machine: one to bind to, none to be called at. */
 export function isWildcard(host: string): boolean {
-  return /^[0:.]+$/.test(host) && isIP(host) > 0
+  return /^[0:.f]+$/i.test(host) && ['0.0.0.0', '::'].includes(canonicalHost(host))
+}
+
+/** The same text for each way to write a host: an IPv4 address within an IPv6 one is itself, a name is in lower case. */
+export function canonicalHost(host: string): string {
+  if (!isIPv6(host)) return host.toLowerCase().replace(/\.$/, '')
+  const address = new URL(`x://[${host}]`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address)
+  if (mapped === null) return address
+  return mapped
+    .slice(1)
+    .map(part => Number.parseInt(part, 16))
+    .flatMap(part => [part >> 8, part & 0xff])
+    .join('.')
 }
 
 /** `host:port` with IPv6 in brackets. */
@@ -61,7 +93,7 @@ export function knownAddress({ host, bound, env = process.env }: AddressSources)
     if (!isHost(value) || isWildcard(value)) {
       throw new EtcdRegisterError(
         'ERR_NO_ADDRESS',
-        `Environment variable ${name} must be an IP address or a host name that others can reach; got "${value}".`,
+        `Environment variable ${name} must be an IP address or a host name that others can reach; got ${quoted(masked(value))}.`,
       )
     }
     return { host: value, rule: 'environment' }
@@ -76,11 +108,13 @@ export function provisionalHost(sources: AddressSources): string {
   try {
     const known = knownAddress(sources)
     if (known !== undefined) return known.host
+    const addresses = addressesOf(networkInterfaces)
+    const routed = addresses.find(({ internal, family }) => !internal && family === 'IPv4')
+    if (routed !== undefined) return routed.address
   } catch {
     // The registration will say so.
   }
-  const addresses = Object.values(networkInterfaces()).flatMap(list => list ?? [])
-  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? '127.0.0.1'
+  return '127.0.0.1'
 }
 
 /**
@@ -88,7 +122,7 @@ export function provisionalHost(sources: AddressSources): string {
  */
 export async function resolveAddress(sources: AddressSources): Promise<Address> {
   const known = knownAddress(sources)
-  const etcdIsHere = sources.etcdHosts.some(etcd => isLoopback(splitHost(etcd).host))
+  const etcdIsHere = sources.etcdHosts.some(isHere)
   if (known !== undefined) {
     return known.rule === 'bound' && isLoopback(known.host) && !etcdIsHere ? { ...known, local: true } : known
   }
@@ -111,9 +145,37 @@ export async function resolveAddress(sources: AddressSources): Promise<Address> 
   )
 }
 
+/** The addresses of this machine, cached for one turn of the event loop: to list them takes half a millisecond. */
+let ownAddresses: ReadonlySet<string> | undefined
+
+/** Whether an interface of this machine has this address; true where the system does not say. Cached for one turn of the event loop. */
+export function isOwnAddress(host: string): boolean {
+  if (ownAddresses === undefined) {
+    try {
+      ownAddresses = new Set(addressesOf(networkInterfaces).map(({ address }) => address))
+    } catch {
+      return true
+    }
+    setImmediate(() => {
+      ownAddresses = undefined
+    })
+  }
+  return ownAddresses.has(host)
+}
+
+/** Throws `ERR_NO_ADDRESS` where the system does not say them, as in some sandboxes. */
+function addressesOf(interfaces: typeof networkInterfaces): NetworkInterfaceInfo[] {
+  try {
+    return Object.values(interfaces()).flatMap(addresses => addresses ?? [])
+  } catch (cause) {
+    const text = `The system does not say which addresses this machine has: ${shown(String(cause))}.`
+    const way = 'Set the option "host" or the environment variable SERVICE_HOST.'
+    throw new EtcdRegisterError('ERR_NO_ADDRESS', `${text} ${way}`, { cause })
+  }
+}
+
 function routableAddresses(interfaces: typeof networkInterfaces): string[] {
-  const all = Object.values(interfaces()).flatMap(addresses => addresses ?? [])
-  const usable = all.filter(({ internal, address }) => !internal && isRoutable(address))
+  const usable = addressesOf(interfaces).filter(({ internal, address }) => !internal && isRoutable(address))
   const ipv4 = usable.filter(({ family }) => family === 'IPv4')
   return (ipv4.length > 0 ? ipv4 : usable).map(({ address }) => address)
 }
@@ -135,6 +197,11 @@ function localAddressTowards(host: string, port: number): Promise<string | undef
       done()
     }
   })
+}
+
+/** Whether `host:port` is on this machine, as far as its name says. */
+export function isHere(etcd: string): boolean {
+  return isLoopback(splitHost(etcd).host)
 }
 
 /** Of `http://host:port`, with or without the scheme. A URL leaves out its scheme's own port; a route needs any. */

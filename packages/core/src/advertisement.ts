@@ -8,7 +8,7 @@ import {
   refuseSharedKeys,
   writeEntries,
 } from './formats/index.ts'
-import { endpointAt, makeInstance } from './instance.ts'
+import { endpointAt, makeInstance, sameInstance } from './instance.ts'
 import { type Details, type ResolvedService, resolvePatch } from './options.ts'
 import type { InstanceStatus, ServiceInstance } from './types.ts'
 
@@ -22,8 +22,7 @@ export class Advertisement {
   #details: Details
   #host: string
   #id: string
-  /** Its key in the first format, as it was last. */
-  #key = ''
+  #instance: ServiceInstance
   status: InstanceStatus = 'up'
 
   /** Throws `ERR_INVALID_OPTION` if the value is too long, or if two formats share keys. */
@@ -36,6 +35,11 @@ export class Advertisement {
     this.#host = host
     this.#id = this.#idAt(host)
     this.entries()
+    this.#instance = makeInstance(this.#fields(), '')
+  }
+
+  get host(): string {
+    return this.#host
   }
 
   /** Throws `ERR_INVALID_OPTION`, and then stays as it was. */
@@ -56,15 +60,18 @@ export class Advertisement {
     }
   }
 
-  /** With its key in the first format, which stands also where it has been taken out. */
+  /** With its key in the first format, which stands also where it has been taken out. The same object if it is equal. */
   instance(leaseId = '0'): ServiceInstance {
     const fields = this.#fields()
+    let { key } = this.#instance
     try {
-      this.#key = writeEntries(this.#formats[0]!, callable(fields), leaseId)[0]?.key ?? ''
+      key = writeEntries(this.#formats[0]!, callable(fields), leaseId)[0]?.key ?? ''
     } catch {
       // A format of somebody's own that fails now; whoever writes says so.
     }
-    return Object.freeze({ ...fields, key: this.#key })
+    const instance = Object.freeze({ ...fields, key })
+    if (!sameInstance(instance, this.#instance)) this.#instance = instance
+    return this.#instance
   }
 
   /** Its keys in all formats, whether they are taken out now or not. */
@@ -112,7 +119,7 @@ export class Advertisement {
     const { status } = this
     const id = this.#id
     const host = this.#host
-    const further = this.#service.endpoints.map(endpoint => endpointAt(host, endpoint))
+    const further = this.#service.advertise.map(endpoint => endpointAt(host, endpoint))
     const endpoints = [`${protocol}://${authority(host, port)}`, ...further]
     return makeInstance({ ...this.#details, id, name, host, port, protocol, endpoints, status }, '')
   }

@@ -1,11 +1,14 @@
 import type { EtcdRegisterError } from './errors.ts'
-import type { WatchedKeys } from './etcd/key-value.ts'
+import type { KeyValue, WatchedKeys } from './etcd/key-value.ts'
 import type { RangeReader } from './range-reader.ts'
 
 /** How keys that were followed by a watch stand to what etcd has at the same revision; `gone`: it has no such revision. */
 export type Comparison = 'same' | 'gone' | { different: number }
 
-/** So many keys are read again, and all of them are counted. */
+/** The history of etcd and the one that was followed. `same-so-far`: the range is larger than what was compared. */
+export type History = 'same' | 'same-so-far' | 'other'
+
+/** So many keys are read again before a watch goes on, and all of them are counted. */
 const EXACT = 1000
 
 /**
@@ -13,44 +16,48 @@ const EXACT = 1000
  * restored or rewound may have caught up since. Values can differ even where all revisions are the same, so those that
  * were read are taken in.
  */
-export async function isSameHistory(
+export async function compareHistory(
   reader: RangeReader,
   keys: WatchedKeys,
   revision: number,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<History> {
   try {
-    const page = await reader.first(EXACT, revision)
-    if (signal.aborted) return true
-    if (page.count !== keys.size) return false
-    const listing = page.length === keys.size ? keys.list() : undefined
-    for (let i = 0; i < page.length; i += 1) {
-      const entry = page.at(i)
-      if (keys.revisionOf(entry.key) !== entry.revision) return false
+    const { entries, count } = await reader.first(EXACT, revision)
+    if (signal.aborted) return 'same'
+    if (count !== keys.size) return 'other'
+    const listing = entries.length === keys.size ? keys.list() : undefined
+    for (const entry of entries) {
+      if (keys.revisionOf(entry.key) !== entry.revision) return 'other'
       listing?.add(entry)
     }
-    listing?.done(revision)
-    return true
+    if (listing === undefined) return 'same-so-far'
+    listing.done(revision)
+    return 'same'
   } catch (error) {
-    if (isGone(error)) return false
+    if (isGone(error)) return 'other'
     throw error
   }
 }
 
-/** Every key at `revision`, but for those `touched` while it is read. */
+/** Every key at `revision`, but for those `touched` while it is read. With `values`, also what the keys hold. */
 export async function compareAll(
   reader: RangeReader,
   keys: WatchedKeys,
   revision: number,
-  touched: ReadonlySet<string>,
+  { touched, values }: { touched: ReadonlySet<string>; values: boolean },
 ): Promise<Comparison> {
   try {
-    const found: { key: string; revision: number }[] = []
-    await reader.each(revision, entry => found.push({ key: entry.key, revision: entry.revision }), true)
+    const found: { key: string; revision: number; equal: boolean }[] = []
+    const onEntry = (entry: KeyValue) => {
+      const equal = !values || (keys.holds?.(entry) ?? true)
+      found.push({ key: entry.key, revision: entry.revision, equal })
+    }
+    await reader.each(revision, onEntry, { keysOnly: !values })
     // Looked at when all is read: a key can be touched after its page came.
     const theirs = found.filter(({ key }) => !touched.has(key))
     const known = theirs.filter(({ key }) => keys.revisionOf(key) !== undefined).length
-    const same = theirs.filter(entry => keys.revisionOf(entry.key) === entry.revision).length
+    const same = theirs.filter(entry => keys.revisionOf(entry.key) === entry.revision && entry.equal).length
     const held = [...touched].filter(key => keys.revisionOf(key) !== undefined).length
     const unknown = keys.size - held - known
     const different = theirs.length - same + unknown

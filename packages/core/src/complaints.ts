@@ -1,73 +1,122 @@
+import type { Clock } from './clock.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import type { PlacedFormat } from './formats/index.ts'
-import { readEntry } from './formats/read-entry.ts'
-import type { Logger } from './types.ts'
+import { type ReadEntry, readEntry } from './formats/read-entry.ts'
+import type { LineLimit } from './line-limit.ts'
+import { quoted, shown } from './text.ts'
+import type { Allow, Logger } from './types.ts'
 
-/** With more bad values than that at a time, a line for each says nothing more. */
-const MOST = 100
+/** A key that was good, or gone, for a shorter time is not told of again. In ms. */
+const GOOD = 60_000
 
-/** Of a value that is none of an instance; nothing to warn of where another format reads it. */
+/** Keys that are remembered as told of, at most. */
+const MOST_KEPT = 1000
+
+/** Of a key that is no instance, or not wholly. */
 export interface Complaint {
   reason: string
+  /** `debug`: nothing to warn of, since another format reads it, or since it is not meant to be one. */
   level: 'debug' | 'warn'
+  /** Whether it counts as skipped. */
+  skipped: boolean
+  /** Whether others of its instances are served. */
+  partly: boolean
 }
 
 export interface ComplaintsOptions {
   /** Of the service. */
   name: string
   placed: PlacedFormat
+  allow: Allow | undefined
   /** Formats that are read in the same range: what is bad for this one may be good for them. */
   others: readonly PlacedFormat[]
   /** Whether one of these ranks before this one, and complains of what is bad for all. */
   quiet: boolean
+  /** Of all lines on values of this service, by their level. */
+  limits: Readonly<Record<Complaint['level'], LineLimit>>
+  clock: Clock
   logger: Logger
 }
 
-/** A line for each key whose value is none of an instance, and not again until it was good or gone. */
+/** A line for each key that is no instance, and not again until it was good or gone for a minute. */
 export class Complaints {
   readonly #options: ComplaintsOptions
-  readonly #keys = new Set<string>()
+  readonly #keys = new Map<string, Complaint>()
+  /** When keys that were told of became good or were deleted, the earliest first. */
+  readonly #ended = new Map<string, number>()
+  /** Keys that were warned of, and are as bad still. */
+  readonly #told = new Set<string>()
+  #skipped = 0
 
   constructor(options: ComplaintsOptions) {
     this.#options = options
   }
 
-  /** Keys that are complained of. */
-  get size(): number {
-    return this.#keys.size
+  /** Keys that were meant to be an instance and are none, or not wholly. */
+  get skipped(): number {
+    return this.#skipped
   }
 
-  of(entry: KeyValue, reason: string): Complaint {
-    const { name, others, quiet } = this.#options
-    const good = quiet || others.some(placed => !('skip' in readEntry(placed, name, entry)))
-    return { reason, level: good ? 'debug' : 'warn' }
+  /** `undefined`: nothing is wrong. */
+  of(entry: KeyValue, { found, skip }: ReadEntry): Complaint | undefined {
+    const partly = found !== undefined
+    if (skip === undefined)
+      return partly ? undefined : { reason: 'not meant to be one', level: 'debug', skipped: false, partly }
+    const { name, others, quiet, allow } = this.#options
+    const good = quiet || others.some(placed => readEntry(placed, name, entry, allow).skip === undefined)
+    return { reason: skip, level: good ? 'debug' : 'warn', skipped: true, partly }
   }
 
-  make(key: string, { reason, level }: Complaint): void {
-    if (this.#keys.has(key)) return
-    this.#keys.add(key)
-    const { logger, name, placed } = this.#options
-    if (level === 'debug') {
-      logger.debug({ key, service: name, reason }, `no instance of "${placed.format.name}": ${reason}`)
-      return
-    }
-    if (this.#keys.size === MOST) {
-      logger.warn({ service: name }, `skipped ${MOST} values of "${name}"; status() counts the rest`)
-    }
-    if (this.#keys.size >= MOST) return
-    logger.warn(
-      { key, service: name, reason },
-      `skipped the value at ${JSON.stringify(key)}, no instance: ${reason}`,
-    )
+  make(key: string, complaint: Complaint): void {
+    const known = this.#keys.get(key)
+    this.#keys.set(key, complaint)
+    this.#skipped += Number(complaint.skipped) - Number(known?.skipped ?? false)
+    if (known === undefined && !this.#wasTold(key)) this.#tell(key, complaint)
   }
 
   /** These, and no others. */
   replace(complaints: ReadonlyMap<string, Complaint>): void {
-    for (const key of this.#keys) if (!complaints.has(key)) this.#keys.delete(key)
+    for (const key of this.#keys.keys()) if (!complaints.has(key)) this.forget(key)
     for (const [key, complaint] of complaints) this.make(key, complaint)
   }
 
+  /** It has a good value now. */
+  recovered(key: string): void {
+    const wasTold = this.#told.has(key)
+    this.forget(key)
+    const { logger, name, limits } = this.#options
+    if (!wasTold || !limits.warn.take()) return
+    logger.warn({ key: shown(key), service: name }, `the value at ${quoted(key)} is an instance now`)
+  }
+
+  /** It is gone. */
   forget(key: string): void {
+    this.#told.delete(key)
+    const known = this.#keys.get(key)
+    if (known === undefined) return
     this.#keys.delete(key)
+    this.#skipped -= Number(known.skipped)
+    this.#ended.set(key, this.#options.clock.now())
+    const [earliest] = this.#ended.keys()
+    if (this.#ended.size > MOST_KEPT) this.#ended.delete(earliest!)
+  }
+
+  #wasTold(key: string): boolean {
+    const ended = this.#ended.get(key)
+    this.#ended.delete(key)
+    return ended !== undefined && this.#options.clock.now() - ended < GOOD
+  }
+
+  #tell(key: string, { reason, level, partly }: Complaint): void {
+    const { logger, name, placed, limits } = this.#options
+    if (!limits[level].take()) return
+    const fields = { key: shown(key), service: name, reason: shown(reason) }
+    const what = partly ? 'some of the instances' : 'the value'
+    const message =
+      level === 'debug'
+        ? `${what} at ${quoted(key)} ${partly ? 'are none' : 'is no instance'} of "${placed.format.name}": ${fields.reason}`
+        : `skipped ${what} at ${quoted(key)}${partly ? '' : ', no instance'}: ${fields.reason}`
+    logger[level](fields, message)
+    if (level === 'warn') this.#told.add(key)
   }
 }

@@ -11,7 +11,22 @@ const IDLE_POLL = 50
 type AnyServer = Server & { closeIdleConnections?(): void; closeAllConnections?(): void }
 
 /** What Node keeps on a socket while it answers a request: https://github.com/nodejs/node/blob/main/lib/_http_outgoing.js */
-type AnsweringSocket = Socket & { _httpMessage?: ServerResponse | null }
+type AnsweringSocket = Socket & {
+  _httpMessage?: ServerResponse | null
+  /** With the request that came last: it may have come before the one that is answered was. */
+  parser?: { incoming: IncomingMessage | null } | null
+}
+
+/** What Node keeps of a session of HTTP/2: https://github.com/nodejs/node/blob/main/lib/internal/http2/core.js */
+interface SessionState {
+  streams?: ReadonlyMap<number, unknown>
+}
+
+/** What was open when all was cut. */
+export interface Cut {
+  connections: number
+  requests: number
+}
 
 /** The connections of a server, as far as Node leaves them to whoever closes it. */
 export interface Connections {
@@ -19,10 +34,17 @@ export interface Connections {
   sendElsewhere(): void
   /** After `server.close()`: ends each as it falls idle. */
   closeAsIdle(): void
-  /** Resolves when all have ended that are the server's to end, which those that were upgraded are not, or are cut. */
+  /** Answers that the app has ended, while bytes of them can still be in the socket. */
+  unsent(): ServerResponse[]
+  /** Those that are not answered, or whose answer is not sent. */
+  requests(): number
+  /**
+   * Resolves when all have ended that are the server's to end, which those that were upgraded are not once what was
+   * written to them is sent, or when all are cut.
+   */
   settled(): Promise<void>
-  /** Ends all at once. */
-  cut(): void
+  /** Ends all at once; says how many there were, unless there was none. */
+  cut(told: (cut: Cut) => void): void
   /** The server has closed, or listens anew. */
   ended(): void
   /** Stops looking at the server. */
@@ -48,8 +70,15 @@ export function trackConnections(server: AnyServer): Connections {
       return
     server.on('upgrade', onUpgrade)
   }
-  const goodbye = ({ httpVersionMajor }: IncomingMessage, response: ServerResponse) => {
-    if (httpVersionMajor === 1) closeAfter(response)
+  /** Of each connection the last answer that says goodbye. */
+  const goodbyes = new WeakMap<Socket, ServerResponse>()
+  const goodbye = ({ httpVersionMajor, socket }: IncomingMessage, response: ServerResponse) => {
+    if (httpVersionMajor !== 1) return
+    const earlier = goodbyes.get(socket)
+    // Of requests that came together the last one is answered, too.
+    if (earlier !== undefined && !earlier.headersSent) earlier.setHeader('Connection', 'keep-alive')
+    closeAfter(response)
+    goodbyes.set(socket, response)
   }
   server.on(connection, onConnection).on('session', onSession).on('newListener', onNewListener)
   if (server.listenerCount('upgrade') > 0) server.on('upgrade', onUpgrade)
@@ -58,7 +87,11 @@ export function trackConnections(server: AnyServer): Connections {
     sendElsewhere() {
       // HTTP/2 has no header for it; and a first listener would turn a server of streams into one of requests.
       if (server.listenerCount('request') === 0) return
-      for (const { _httpMessage: response } of sockets) if (response) closeAfter(response)
+      for (const { _httpMessage: response, parser } of sockets) {
+        if (!response) continue
+        const isLast = (parser?.incoming ?? response.req) === response.req
+        if (isLast) closeAfter(response)
+      }
       server.prependListener('request', goodbye)
     },
     closeAsIdle() {
@@ -68,6 +101,13 @@ export function trackConnections(server: AnyServer): Connections {
       clearInterval(poll)
       poll = setInterval(closeIdle, IDLE_POLL).unref()
       closeIdle()
+    },
+    unsent() {
+      return [...sockets].flatMap(({ _httpMessage: response }) => (response?.finished ? [response] : []))
+    },
+    requests() {
+      const answering = [...sockets].filter(({ _httpMessage: response }) => response).length
+      return [...sessions].reduce((sum, session) => sum + openStreams(session), answering)
     },
     settled() {
       return new Promise(resolve => {
@@ -79,13 +119,16 @@ export function trackConnections(server: AnyServer): Connections {
         }
         const look = setInterval(() => {
           if (server.listening || upgraded.size === 0) return
-          server.getConnections((_, open) => open <= upgraded.size && done())
+          const sent = [...upgraded].filter(({ writableLength }) => writableLength === 0).length
+          server.getConnections((_, open) => open <= sent && done())
         }, IDLE_POLL).unref()
         server.once('close', done)
         waiting.add(done)
       })
     },
-    cut() {
+    cut(told) {
+      const requests = this.requests()
+      server.getConnections((_, connections) => connections > 0 && told({ connections, requests }))
       for (const socket of sockets) socket.destroy()
       // Those too that were there before we looked.
       server.closeAllConnections?.()
@@ -106,6 +149,13 @@ export function trackConnections(server: AnyServer): Connections {
 function remember<T extends EventEmitter>(set: Set<T>, emitter: T): void {
   set.add(emitter)
   emitter.once('close', () => set.delete(emitter))
+}
+
+function openStreams(session: ServerHttp2Session): number {
+  const state = Object.getOwnPropertySymbols(session).find(({ description }) => description === 'state')
+  return state === undefined
+    ? 0
+    : ((session as unknown as Record<symbol, SessionState | undefined>)[state]?.streams?.size ?? 0)
 }
 
 function closeAfter(response: ServerResponse): void {

@@ -1,6 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { invalidOption } from './errors.ts'
+import { isHost } from './address.ts'
+import { invalidOption, kindOf } from './errors.ts'
+import { checkNames } from './option-names.ts'
 import type { RegistryOptions } from './types.ts'
 
 /** The password is not enumerable, which keeps it out of `util.inspect` and `JSON.stringify`; so are the parts of `Tls`. */
@@ -9,28 +11,65 @@ export interface Auth {
   password: string
 }
 
-export interface Tls {
+/** PEM, as gRPC takes it. */
+export interface TlsParts {
   ca?: Buffer
   cert?: Buffer
   key?: Buffer
 }
 
+export interface Tls extends TlsParts {
+  serverName?: string
+  sources?: TlsSources
+}
+
+/** What an option or a variable holds: PEM text, or the path of a file. */
+interface TlsSource {
+  given: string | Buffer
+  /** Such as `tls.ca (from ETCD_CACERT)`. */
+  option: string
+}
+
+type TlsSources = Partial<Record<keyof TlsParts, TlsSource>>
+
+/** The credentials, or the function that is asked for them. */
+export type AuthSource = Auth | (() => unknown)
+
 /** Throws `ERR_INVALID_OPTION`. */
-export function resolveAuth(auth: RegistryOptions['auth'], env: NodeJS.ProcessEnv): Auth | undefined {
-  if (auth !== undefined) {
-    if (typeof auth?.username !== 'string' || auth.username === '') {
-      throw invalidOption('auth.username', 'a string that is not empty', auth?.username)
-    }
-    if (typeof auth.password !== 'string')
-      throw invalidOption('auth.password', 'a string', typeof auth.password)
-    return hidden(auth.username, auth.password)
-  }
+export function resolveAuth(auth: RegistryOptions['auth'], env: NodeJS.ProcessEnv): AuthSource | undefined {
+  if (typeof auth === 'function') return auth
+  if (auth !== undefined) return credentialsFrom(auth)
   if (env.ETCD_USERNAME !== undefined) return hidden(env.ETCD_USERNAME, env.ETCD_PASSWORD ?? '')
-  const user = env.ETCDCTL_USER
+  const { ETCDCTL_USER: user, ETCDCTL_PASSWORD: password } = env
   if (user === undefined) return undefined
+  if (password !== undefined) return hidden(user, password)
   const colon = user.indexOf(':')
-  if (colon < 1) throw invalidOption('auth (from ETCDCTL_USER)', '"name:password"', 'a value without a colon')
+  if (colon < 1) {
+    const rule = '"name:password", or a name and ETCDCTL_PASSWORD the password'
+    throw invalidOption('auth (from ETCDCTL_USER)', rule, 'a value without a name and a colon')
+  }
   return hidden(user.slice(0, colon), user.slice(colon + 1))
+}
+
+/** What the option or its function gives. Throws `ERR_INVALID_OPTION`. */
+export function credentialsFrom(given: unknown): Auth {
+  if (typeof given !== 'object' || given === null) {
+    throw invalidOption(
+      'auth',
+      'an object { username, password }, or a function that gives one',
+      kindOf(given),
+    )
+  }
+  const { username, password } = given as Partial<Auth>
+  if (typeof username !== 'string' || username === '') {
+    throw invalidOption(
+      'auth.username',
+      'a string that is not empty',
+      username === '' ? '' : kindOf(username),
+    )
+  }
+  if (typeof password !== 'string') throw invalidOption('auth.password', 'a string', kindOf(password))
+  return hidden(username, password)
 }
 
 function hidden(username: string, password: string): Auth {
@@ -39,47 +78,87 @@ function hidden(username: string, password: string): Auth {
 
 /** Throws `ERR_INVALID_OPTION`, also where a key is not that of its certificate. */
 export function resolveTls(tls: RegistryOptions['tls'], env: NodeJS.ProcessEnv): Tls {
-  if (tls != null && typeof tls !== 'object') {
-    throw invalidOption('tls', 'an object with ca, cert and key, each of them optional', tls)
+  if (tls != null && (typeof tls !== 'object' || Array.isArray(tls) || Buffer.isBuffer(tls))) {
+    const rule = 'an object with ca, cert, key and serverName, each of them optional'
+    throw invalidOption('tls', rule, kindOf(tls))
   }
-  const ca = readPem('tls.ca', tls?.ca ?? env.ETCD_CACERT, pem => new X509Certificate(pem))
-  const cert = readPem('tls.cert', tls?.cert ?? env.ETCD_CERT, pem => new X509Certificate(pem))
-  const key = readPem('tls.key', tls?.key ?? env.ETCD_KEY, createPrivateKey)
-  if ((cert === undefined) !== (key === undefined)) {
-    const [missing, other] = cert === undefined ? ['cert', 'key'] : ['key', 'cert']
-    throw invalidOption(`tls.${missing}`, `given together with tls.${other}`, undefined)
+  if (tls != null) checkNames('options of tls', tls, [...TLS_PARTS, 'serverName'])
+  const { serverName } = tls ?? {}
+  if (serverName !== undefined && !(typeof serverName === 'string' && isHost(serverName))) {
+    throw invalidOption('tls.serverName', 'a host name or an IP address without brackets', serverName)
   }
-  if (key && !cert!.parsed.checkPrivateKey(key.parsed)) {
-    throw invalidOption('tls.key', 'the key of the certificate in tls.cert', 'the key of another one')
+  const sources: TlsSources = {}
+  for (const part of TLS_PARTS) {
+    const given = tls?.[part]
+    if (given !== undefined) {
+      sources[part] = { given, option: `tls.${part}` }
+      continue
+    }
+    const suffix = part === 'ca' ? 'CACERT' : part.toUpperCase()
+    const variable = [`ETCD_${suffix}`, `ETCDCTL_${suffix}`].find(name => env[name] !== undefined)
+    if (variable === undefined) continue
+    sources[part] = { given: env[variable]!, option: `tls.${part} (from ${variable})` }
   }
-  const resolved: Tls = {}
-  for (const [part, read] of Object.entries({ ca, cert, key })) {
-    if (read !== undefined) Object.defineProperty(resolved, part, { value: read.pem })
+  const resolved: Tls = serverName === undefined ? {} : { serverName }
+  for (const [name, value] of Object.entries({ ...readTls(sources), sources })) {
+    Object.defineProperty(resolved, name, { value })
   }
   return resolved
 }
 
-/** Looks like a path, and so unlike a key, which no message may show. */
-const PATH = /^(?:[~.]{0,2}\/|[A-Za-z]:[\\/])|\.(?:pem|key)$/
+const TLS_PARTS = ['ca', 'cert', 'key'] as const
 
-function readPem<T>(
-  option: string,
-  value: string | Buffer | undefined,
-  parse: (pem: Buffer) => T,
-): { pem: Buffer; parsed: T } | undefined {
-  if (value === undefined) return undefined
+/** Reads what the sources hold now. Throws `ERR_INVALID_OPTION` as `resolveTls` does. */
+export function readTls(sources: TlsSources): TlsParts {
+  const ca = sources.ca && readPem(sources.ca, pem => new X509Certificate(pem))
+  const cert = sources.cert && readPem(sources.cert, pem => new X509Certificate(pem))
+  const key = sources.key && readPem(sources.key, createPrivateKey)
+  if ((cert === undefined) !== (key === undefined)) {
+    const [missing, other] = cert === undefined ? ['cert', sources.key] : ['key', sources.cert]
+    throw invalidOption(`tls.${missing}`, `given together with ${other!.option}`, undefined)
+  }
+  if (key && !cert!.parsed.checkPrivateKey(key.parsed)) {
+    const rule = `the key of the certificate in ${sources.cert!.option}`
+    throw invalidOption(sources.key!.option, rule, 'the key of another one')
+  }
+  return { ...(ca && { ca: ca.pem }), ...(cert && { cert: cert.pem }), ...(key && { key: key.pem }) }
+}
+
+/** The paths among the sources. */
+export function pathsOf(sources: TlsSources): string[] {
+  return Object.values(sources)
+    .filter(({ given }) => !isPem(given))
+    .map(({ given }) => String(given))
+}
+
+function isPem(source: string | Buffer): boolean {
+  return source.includes('-----BEGIN')
+}
+
+/** Looks like a path, and so unlike a key without its header, which no message may show. */
+const PATH = /^(?=.{1,255}$)(?:(?:[~.]{0,2}\/|[A-Za-z]:[\\/]).*|.*\.(?:pem|key|crt|cer|cert))$/
+
+function readPem<T>({ given, option }: TlsSource, parse: (pem: Buffer) => T): { pem: Buffer; parsed: T } {
   const rule = 'PEM text, or the path of a readable PEM file'
-  if (typeof value !== 'string' && !Buffer.isBuffer(value)) throw invalidOption(option, rule, value)
-  const isText = value.includes('-----BEGIN')
-  if (!isText && Buffer.isBuffer(value)) throw invalidOption(option, rule, 'a Buffer without "-----BEGIN"')
-  const mayShow = option !== 'tls.key' || PATH.test(String(value))
-  const shown = isText ? 'PEM text that is damaged' : mayShow ? value : 'neither of them'
+  if (typeof given !== 'string' && !Buffer.isBuffer(given)) throw invalidOption(option, rule, kindOf(given))
+  const isText = isPem(given)
+  if (!isText && Buffer.isBuffer(given)) throw invalidOption(option, rule, 'a Buffer without "-----BEGIN"')
+  const isPath = !isText && PATH.test(String(given))
+  const shown = isText ? 'PEM text that is damaged' : isPath ? given : 'neither of them'
   try {
-    const pem = isText ? Buffer.from(value) : readFileSync(value)
+    const pem = isText ? Buffer.from(given) : readFileSync(given)
     if (!pem.includes('-----BEGIN')) throw new Error('no "-----BEGIN" in it')
     return { pem, parsed: parse(pem) }
   } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const unread = isPath && (code === 'EACCES' || code === 'ERR_ACCESS_DENIED')
+    const asked = unread ? `${rule}, and this one could not be read: ${code}` : rule
     // What reading says of a path repeats it.
-    throw invalidOption(option, rule, shown, isText || mayShow ? cause : undefined)
+    throw invalidOption(option, asked, shown, isText || isPath ? cause : undefined)
   }
+}
+
+/** The common name (CN) of the subject of a certificate: etcd takes it for the user. */
+export function commonNameOf(certificate: Buffer | undefined): string | undefined {
+  return certificate && /^CN=(.*)$/m.exec(new X509Certificate(certificate).subject)?.[1]
 }

@@ -1,9 +1,11 @@
 import { type Balancer, type PickContext, resolveBalancer } from './balancers/index.ts'
 import { Emitter } from './emitter.ts'
-import { EtcdRegisterError, invalidOption } from './errors.ts'
+import { abortedText, EtcdRegisterError, invalidOption } from './errors.ts'
+import { inspectAs } from './inspect.ts'
 import { isCallable } from './instance.ts'
 import type { InstanceTable } from './instance-table.ts'
 import type { TableChange } from './table-change.ts'
+import { shown } from './text.ts'
 import type { Change, DiscoverOptions, Discovery, DiscoveryEvents, Logger, ServiceInstance } from './types.ts'
 import { Waiters } from './waiters.ts'
 
@@ -56,13 +58,15 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     queueMicrotask(() => this.#announce())
   }
 
-  async ready({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    await this.#waiters.until(() => {
+  async ready({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const check = () => {
       this.#throwIfClosed()
       const { listed, lastError } = this.#source.table
       if (!listed && lastError?.retryable === false) throw lastError
       return listed
-    }, signal)
+    }
+    const message = () => abortedText(`"${this.name}" is listed`, this.#source.table.lastError)
+    await this.#waiters.until(check, { signal, message })
   }
 
   get instances(): readonly ServiceInstance[] {
@@ -108,6 +112,15 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  toJSON(): object {
+    const { name, instances, stale, staleSince, revision } = this
+    return { name, instances: instances.length, stale, staleSince, revision: String(revision) }
+  }
+
+  static {
+    inspectAs('Discovery', TableDiscovery.prototype)
   }
 
   /** The table now, and again after each change; a slow reader gets the latest only. Ends with `close()`. */
@@ -177,7 +190,7 @@ function guarded(filter: NonNullable<DiscoverOptions['filter']>, name: string, l
       return filter(instance)
     } catch (err) {
       logger.error(
-        { err, service: name, key: instance.key },
+        { err, service: name, key: shown(instance.key) },
         `the filter of the discovery of "${name}" threw`,
       )
       return false

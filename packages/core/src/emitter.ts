@@ -7,6 +7,8 @@ export class Emitter<Events extends { [name in keyof Events]: unknown[] }> exten
 
   constructor(logger: Logger) {
     super()
+    // How many listen is up to the app: each connection may, or each component.
+    this.setMaxListeners(0)
     this.#logger = logger
   }
 
@@ -14,7 +16,8 @@ export class Emitter<Events extends { [name in keyof Events]: unknown[] }> exten
     for (const listener of this.rawListeners(event as never)) {
       try {
         const result: unknown = Reflect.apply(listener, this, args)
-        if (result instanceof Promise) result.catch(err => this.#report(event, err))
+        // Also a promise of another realm, as in Jest, or of a library.
+        if (isThenable(result)) Promise.resolve(result).catch(err => this.#report(event, err))
       } catch (err) {
         this.#report(event, err)
       }
@@ -24,4 +27,8 @@ export class Emitter<Events extends { [name in keyof Events]: unknown[] }> exten
   #report(event: string, err: unknown): void {
     this.#logger.error({ err, event }, `a listener of "${event}" threw`)
   }
+}
+
+function isThenable(result: unknown): result is PromiseLike<unknown> {
+  return typeof (result as Partial<PromiseLike<unknown>> | undefined | null)?.then === 'function'
 }

@@ -8,6 +8,7 @@ export { type GrpcOptions, grpcFormat } from './formats/grpc.ts'
 export type {
   Capabilities,
   Decoded,
+  DecodedInstance,
   Entry,
   FormatName,
   InstanceFormat,
@@ -21,6 +22,7 @@ export { type PlainOptions, plainFormat } from './formats/plain.ts'
 export { type SkydnsOptions, skydnsFormat } from './formats/skydns.ts'
 export { type TraefikOptions, traefikFormat } from './formats/traefik.ts'
 export type { InstanceFields } from './instance.ts'
+export { type WinstonLike, winstonLogger } from './logger.ts'
 export { createRegistry } from './registry.ts'
 export { attachServer, type ServerOptions, type ServerRegistration, type ServerState } from './server.ts'
 export {

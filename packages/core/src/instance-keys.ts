@@ -1,7 +1,7 @@
 import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
-import { ABSENT, type Known, knownOf, writeOwned } from './etcd/owned-keys.ts'
+import { ABSENT, isKnown, type Known, knownOf, readKeys, writeOwned } from './etcd/owned-keys.ts'
 import type { Entry } from './formats/index.ts'
 import { KeyGuard, type KeyWatcher } from './key-guard.ts'
 import type { LeaseKeeper, LeaseUser } from './lease.ts'
@@ -15,14 +15,25 @@ export interface InstanceKeysDeps {
   retired: RetiredKeys
 }
 
+/** A key that somebody else has, and under which lease. */
+export interface Taken {
+  key: string
+  lease: string
+}
+
 /** Hears what becomes of the keys, but for what we do ourselves. */
 export interface KeysObserver {
-  /** Only a write can tell whether all is well: one of ours came late, or the store went back. */
+  /** One of them is watched again, after the connection broke or the lists were compared. */
+  listed(): void
+  /** A write has to look: one of ours came late, or a list shows a key in another state than ours. */
   unclear(): void
-  /** Another process has this key now. */
-  taken(key: string): void
+  /** Somebody newer has a key now. */
+  taken(by: Taken): void
   /** It is not as we left it; `undefined`: gone. */
   changed(found: KeyValue | undefined): void
+  /** The watch of a key failed, or works again. */
+  unwatched(key: string, error: EtcdRegisterError): void
+  watched(key: string): void
 }
 
 /** The keys of one instance: written together, guarded each, deleted together, and only where they are ours. */
@@ -36,8 +47,14 @@ export class InstanceKeys {
   readonly #unseen: (() => void)[] = []
   /** Keys that etcd had from us once: from then on somebody else there is the newer one. */
   readonly #had = new Set<string>()
-  /** Keys that somebody newer has, last we heard; while there is one we need not try. */
-  readonly #taken = new Set<string>()
+  /** Keys that somebody newer has, last we heard, by their names; while there is one we need not try. */
+  readonly #taken = new Map<string, Taken>()
+  /** Leases of others that had our keys before us. A restored store can have them there again. */
+  readonly #older = new Set<string>()
+  /** Revision at which we deleted each key last: older events are ignored. */
+  readonly #deleted = new Map<string, number>()
+  /** Whether a list showed a key in another state than ours: until the keys are read, no event counts. */
+  #unclear = false
   /** Revision of our first write; what was written before it is older than we. */
   #since: number | undefined
   /** The one that was last written under, or tried to. */
@@ -65,6 +82,28 @@ export class InstanceKeys {
     }
   }
 
+  /** Where a list showed another state than ours: takes in all keys as they are now. */
+  async settle(): Promise<void> {
+    if (!this.#unclear) return
+    this.#unclear = false
+    try {
+      const all = await readKeys(this.#deps.connection, this.names)
+      for (const [key, found] of all) this.#take(key, found)
+    } catch (error) {
+      this.#unclear = true
+      throw error
+    }
+  }
+
+  /** Whether etcd has all of `puts` and no other key, as far as we know. */
+  has(puts: readonly Entry[], lease: string): boolean {
+    const stands = ({ key, value }: Entry) => {
+      const known = this.#known.get(key)
+      return known?.lease === lease && known.value.equals(Buffer.from(value))
+    }
+    return this.#except(puts).length === 0 && puts.every(stands)
+  }
+
   /**
    * In one transaction: all of `puts`, and no other key. Over what is somebody else's only if that is older than we and
    * `takesOver` says so; gives the key that is, and then nothing was written.
@@ -73,10 +112,10 @@ export class InstanceKeys {
     puts: readonly Entry[],
     lease: string,
     takesOver: (found: KeyValue) => boolean,
-  ): Promise<{ taken: string } | undefined> {
+  ): Promise<Taken | undefined> {
     const { connection, retired } = this.#deps
-    const [taken] = this.#taken
-    if (taken !== undefined) return { taken }
+    const [taken] = this.#taken.values()
+    if (taken !== undefined) return taken
     const deletes = this.#except(puts)
     const past = this.#underPast(lease, puts)
     for (const { key } of puts) {
@@ -84,7 +123,12 @@ export class InstanceKeys {
       this.#known.set(key, ABSENT)
       retired.release(key)
     }
-    const mayTake = (found: KeyValue) => this.#isOurs(found) || (this.#isOlder(found) && takesOver(found))
+    const mayTake = (found: KeyValue) => {
+      if (this.#isOurs(found)) return true
+      if (!(this.#isPast(found) || this.#isOlder(found)) || !takesOver(found)) return false
+      this.#older.add(found.lease)
+      return true
+    }
     const result = await writeOwned(connection, { puts, deletes, lease, known: this.#known, mayTake })
     if ('refused' in result) {
       // It may not have come as far as the answer: what it still says is old.
@@ -99,6 +143,7 @@ export class InstanceKeys {
     }
     for (const key of deletes) {
       this.#known.delete(key)
+      this.#deleted.set(key, revision)
       if (!past.has(key)) this.#guard(key, { revision, present: false })
     }
     return undefined
@@ -110,11 +155,16 @@ export class InstanceKeys {
     const known = this.#known
     const mayTake = (found: KeyValue) => lease.owns(found.lease)
     for (;;) {
+      this.#forgetOthers()
       const deletes = this.names.filter(key => known.get(key) !== ABSENT)
       if (deletes.length === 0) return
       const result = await writeOwned(connection, { puts: [], deletes, lease: '0', known, mayTake })
-      if (!('refused' in result)) return
-      known.set(result.refused.key, ABSENT)
+      if ('refused' in result) {
+        known.set(result.refused.key, ABSENT)
+        continue
+      }
+      for (const key of deletes) this.#deleted.set(key, result.revision)
+      return
     }
   }
 
@@ -131,23 +181,38 @@ export class InstanceKeys {
     for (const guard of this.#guards.values()) guard.close()
   }
 
-  /** Resolves when they are gone for good, those too that a late write may bring. */
-  async remove(leaver: LeaseUser, refused: (error: EtcdRegisterError) => void): Promise<void> {
+  /** Resolves when they are gone for good, those too that a late write may bring; or says that nobody knows. */
+  async remove(leaver: LeaseUser, refused: (error: EtcdRegisterError) => void): Promise<boolean> {
     for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
-    await this.#deps.retired.remove(this.#known, leaver, refused)
+    this.#forgetOthers()
+    return this.#deps.retired.remove(this.#known, leaver, refused)
   }
 
   #except(puts: readonly Entry[]): string[] {
     return this.names.filter(key => !puts.some(put => put.key === key))
   }
 
-  #isOurs({ lease }: KeyValue): boolean {
+  /** A key that we are about to take over is not ours to delete before we did. */
+  #forgetOthers(): void {
+    for (const [key, known] of this.#known) if (!this.#isOurs(known)) this.#known.set(key, ABSENT)
+  }
+
+  #isOurs({ lease }: Known): boolean {
     return lease === '0' || this.#deps.lease.owns(lease)
   }
 
   /** Also a key that is wanted later than others, such as one that says nothing of a weight of 0. */
   #isOlder({ key, revision }: KeyValue): boolean {
     return this.#since === undefined || (revision <= this.#since && !this.#had.has(key))
+  }
+
+  /**
+   * From before our own write, though it is there after it: in one history a key's revision only grows, so the store was
+   * restored. Or of whom we had the key, who wrote it again in a restored store, where we never deleted it.
+   */
+  #isPast({ key, lease, revision, created }: KeyValue): boolean {
+    const { revision: ours } = this.#known.get(key) ?? ABSENT
+    return revision <= ours || (created <= ours && this.#older.has(lease))
   }
 
   /** With a new lease, the keys of the one before: they need no guard, since a late write goes with that lease. */
@@ -161,23 +226,31 @@ export class InstanceKeys {
     return new Set(this.#known.keys())
   }
 
-  #give({ key, revision }: KeyValue): { taken: string } {
-    this.#taken.add(key)
+  #give({ key, revision, lease }: KeyValue): Taken {
+    const taken = { key, lease }
+    this.#taken.set(key, taken)
     // Not known as it is: by that we could overwrite and delete it.
     this.#known.set(key, ABSENT)
     this.#guard(key, { revision, present: true })
-    return { taken: key }
+    return taken
   }
 
   /** From our own write on, whatever becomes of the key is seen. */
   #guard(key: string, seen: { revision: number; present: boolean }): void {
     if (this.#guards.has(key) || this.#closed) return
-    const guard: KeyGuard = new KeyGuard(this.#deps.watchKey, key, seen, (found, revision) => {
-      const observe = () => {
-        if (this.#guards.get(key) === guard && !this.#closed) this.#observe(key, found, revision)
+    const isCurrent = () => this.#guards.get(key) === guard && !this.#closed
+    const seeing = (observe: () => void) => {
+      const look = () => {
+        if (isCurrent()) observe()
       }
-      if (this.#writing) this.#unseen.push(observe)
-      else observe()
+      if (this.#writing) this.#unseen.push(look)
+      else look()
+    }
+    const guard: KeyGuard = new KeyGuard(this.#deps.watchKey, key, seen, {
+      changed: (found, revision) => seeing(() => this.#changed(key, found, revision)),
+      listed: found => seeing(() => this.#listed(key, found)),
+      failed: error => isCurrent() && this.#observer.unwatched(key, error),
+      watched: () => isCurrent() && this.#observer.watched(key),
     })
     this.#guards.set(key, guard)
   }
@@ -187,28 +260,58 @@ export class InstanceKeys {
     this.#guards.delete(key)
   }
 
-  #observe(key: string, found: KeyValue | undefined, revision: number | undefined): void {
-    // Whether we wrote before or after the store went back, only a write can tell.
-    if (revision === undefined) {
-      this.#taken.clear()
-      this.#observer.unclear()
-      return
-    }
+  #changed(key: string, found: KeyValue | undefined, revision: number): void {
+    if (revision <= (this.#deleted.get(key) ?? 0)) return
     const known = this.#known.get(key)
     if (known === undefined) {
-      // Not wanted: what is there of ours is a write that came late.
-      if (found === undefined || !this.#deps.lease.owns(found.lease)) return
-      this.#known.set(key, knownOf(found))
-      this.#observer.unclear()
+      this.#unwanted(key, found)
       return
     }
-    if (revision <= known.revision) return
+    if (this.#unclear || revision <= known.revision) return
     if (found !== undefined && !this.#isOurs(found)) {
-      this.#observer.taken(this.#give(found).taken)
+      // Of whom we are about to take it back, who wrote it once more before that.
+      if (found.lease === known.lease) this.#known.set(key, knownOf(found))
+      else this.#observer.taken(this.#give(found))
       return
     }
     // That it is free is news, that we withdrew it is not.
     if (!this.#taken.delete(key) && found === undefined && known === ABSENT) return
+    this.#known.set(key, knownOf(found))
+    this.#observer.changed(found)
+  }
+
+  #listed(key: string, found: KeyValue | undefined): void {
+    this.#observer.listed()
+    // The store may have been restored and give revisions out again.
+    this.#deleted.delete(key)
+    const known = this.#known.get(key)
+    if (known === undefined) {
+      this.#unwanted(key, found)
+      return
+    }
+    if (this.#taken.has(key) ? found !== undefined && !this.#isOurs(found) : isKnown(found, known)) return
+    this.#unclear = true
+    this.#observer.unclear()
+  }
+
+  /** What is there of ours is a write that came late, or from a store that was restored. */
+  #unwanted(key: string, found: KeyValue | undefined): void {
+    if (found === undefined || !this.#deps.lease.owns(found.lease)) return
+    this.#known.set(key, knownOf(found))
+    this.#observer.unclear()
+  }
+
+  #take(key: string, found: KeyValue | undefined): void {
+    if (found === undefined || this.#isOurs(found)) {
+      if (!this.#taken.delete(key) && isKnown(found, this.#known.get(key)!)) return
+    } else {
+      if (this.#taken.has(key)) return
+      if (!this.#isPast(found)) {
+        this.#observer.taken(this.#give(found))
+        return
+      }
+      this.#older.add(found.lease)
+    }
     this.#known.set(key, knownOf(found))
     this.#observer.changed(found)
   }

@@ -1,10 +1,12 @@
 import type { Clock } from './clock.ts'
+import type { ComplaintsOptions } from './complaints.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import { type KeyRange, type PlacedFormat, rangesOf } from './formats/index.ts'
+import { LineLimit, MOST_LINES } from './line-limit.ts'
 import { MergedInstances } from './merged-instances.ts'
 import { RangeRows } from './range-rows.ts'
 import type { TableChange } from './table-change.ts'
-import type { Logger, ServiceInstance } from './types.ts'
+import type { Allow, Logger, ServiceInstance } from './types.ts'
 
 export interface TableListener {
   changed(change: TableChange): void
@@ -19,6 +21,7 @@ export interface TableOptions {
   name: string
   /** Those before count more where several have one address. */
   formats: readonly PlacedFormat[]
+  allow?: Allow | undefined
   clock: Clock
   logger: Logger
 }
@@ -30,11 +33,26 @@ export class InstanceTable {
   /** `undefined`: each key is an instance. */
   readonly #merged: MergedInstances | undefined
   readonly #listeners = new Set<TableListener>()
+  readonly #limits: ComplaintsOptions['limits']
   #instances: readonly ServiceInstance[] | undefined
   #staleSince: Date | undefined
   #lastError: EtcdRegisterError | undefined
 
-  constructor({ name, formats, clock, logger }: TableOptions) {
+  constructor({ name, formats, allow, clock, logger }: TableOptions) {
+    const limitOf = (level: 'debug' | 'warn') =>
+      new LineLimit(clock, {
+        reached: () =>
+          logger[level](
+            { service: name },
+            `skipped ${MOST_LINES} values of "${name}" within a minute; no more lines in it, status() counts all`,
+          ),
+        over: left =>
+          logger[level](
+            { service: name, skipped: left },
+            `${left} of the values of "${name}" that were skipped within a minute had no line`,
+          ),
+      })
+    this.#limits = { debug: limitOf('debug'), warn: limitOf('warn') }
     const byAddress = formats.length > 1 || formats[0]?.format.identity === 'address'
     this.#merged = byAddress ? new MergedInstances() : undefined
     const ranges = formats.flatMap((placed, rank) =>
@@ -45,7 +63,7 @@ export class InstanceTable {
       const others = sharing.map(other => other.placed)
       const quiet = sharing.some(other => other.rank < rank)
       const rows: RangeRows = new RangeRows(
-        { name, placed, rank, others, quiet, clock, logger },
+        { name, placed, allow, rank, others, quiet, limits: this.#limits, clock, logger },
         {
           changed: change => this.#changed(this.#merged?.apply(change, rows) ?? change),
           synced: () => this.#sync(),
@@ -62,6 +80,12 @@ export class InstanceTable {
 
   get lastError(): EtcdRegisterError | undefined {
     return this.#lastError
+  }
+
+  /** Nothing changes any more. */
+  close(): void {
+    for (const limit of Object.values(this.#limits)) limit.close()
+    for (const { rows } of this.ranges) rows.close()
   }
 
   subscribe(listener: TableListener): () => void {

@@ -1,34 +1,61 @@
 import { isIP, isIPv6 } from 'node:net'
 import { authority, isHost } from './address.ts'
-import type { InstanceStatus, ServiceInstance } from './types.ts'
+import type { Endpoint, InstanceStatus, ServiceInstance } from './types.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/
 const PROTOCOL = /^[a-z][a-z0-9+.-]{0,31}$/
+/** URL schemes that reach no server, and that a browser runs or opens. */
+const WITHOUT_SERVER: ReadonlySet<string> = new Set([
+  'about',
+  'blob',
+  'data',
+  'file',
+  'filesystem',
+  'javascript',
+  'vbscript',
+  'view-source',
+])
+/** Control and format characters, line separators, halves of surrogate pairs, and U+FFFD, which replaces what is no text. */
+const LINE = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]*$/u
+/** Control characters but tabs and line breaks, and halves of surrogate pairs. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
-const TEXT = /^[^\u0000-\u001f\u007f\ufffd]{1,512}$/
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
-const ID = /^[^/\u0000-\u001f\u007f\ufffd]{1,300}$/
+const PAIR_VALUE = /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cs}]*$/u
 const ENDPOINT =
   /^(([a-z][a-z0-9+.-]{0,31}):\/\/(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5}))(?:[/?#].*)?$/
 
 export const isName = (value: unknown): value is string => typeof value === 'string' && NAME.test(value)
-export const isId = (value: unknown): value is string => typeof value === 'string' && ID.test(value)
-export const ID_RULE = '1 to 300 characters without "/" and control characters'
+export const isId = (value: unknown): value is string =>
+  isLine(value, 300) && value !== '' && !value.includes('/')
+export const ID_RULE = '1 to 300 characters without "/" and control or format characters'
 export const isProtocol = (value: unknown): value is string =>
-  typeof value === 'string' && PROTOCOL.test(value)
-/** One line of printable text, not empty. */
-export const isText = (value: unknown): value is string => typeof value === 'string' && TEXT.test(value)
+  typeof value === 'string' && PROTOCOL.test(value) && !WITHOUT_SERVER.has(value)
+/** A version, a zone or the name of a metadata pair: may be empty. */
+export const isLabel = (value: unknown): value is string => isLine(value, 256)
+export const LABEL_RULE = 'up to 256 characters without control or format characters'
+/** Of a metadata pair: may have several lines. */
+export const isPairValue = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= 16_384 && PAIR_VALUE.test(value)
+export const PAIR_VALUE_RULE = 'up to 16384 characters without control characters but tabs and line breaks'
+export const MOST_PAIRS = 256
 export const isPort = (value: unknown): value is number => isWhole(value, 1, 65_535)
+/** Of what we write. */
 export const isWeight = (value: unknown): value is number => isWhole(value, 0, 1000)
+/** Others write larger ones than we do. */
+export const MOST_WEIGHT = 1_000_000
+/** Of what was read: a whole number, also as text, and `MOST_WEIGHT` for a larger one; `undefined` for anything else. */
+export function readWeight(value: unknown): number | undefined {
+  const weight = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
+  if (typeof weight !== 'number' || !(weight > MOST_WEIGHT || isWhole(weight, 0, MOST_WEIGHT)))
+    return undefined
+  return Math.min(weight, MOST_WEIGHT)
+}
+
+function isLine(value: unknown, longest: number): value is string {
+  return typeof value === 'string' && value.length <= longest && LINE.test(value)
+}
 
 function isWhole(value: unknown, least: number, most: number): value is number {
   return Number.isInteger(value) && (value as number) >= least && (value as number) <= most
-}
-
-export interface Endpoint {
-  protocol: string
-  host: string
-  port: number
 }
 
 /** Of `scheme://host:port`, with a `url` that ends there; what follows is ignored. `undefined` if it is not one. */
@@ -38,7 +65,8 @@ export function parseEndpoint(text: string): (Endpoint & { url: string }) | unde
   const [, url, protocol, place, digits] = match as unknown as [string, string, string, string, string]
   const host = place.startsWith('[') ? place.slice(1, -1) : place
   const port = Number(digits)
-  if (!isPort(port) || (place !== host ? !isIPv6(host) : isIP(host) === 0 && !isHost(host))) return undefined
+  if (!isProtocol(protocol) || !isPort(port)) return undefined
+  if (place !== host ? !isIPv6(host) : isIP(host) === 0 && !isHost(host)) return undefined
   return { protocol, host, port, url }
 }
 

@@ -1,10 +1,20 @@
-import { backoff } from './backoff.ts'
-import { type Clock, sleep } from './clock.ts'
+import type { Clock } from './clock.ts'
+import type { EtcdRegisterError } from './errors.ts'
 import type { Connection, EtcdStream } from './etcd/connection.ts'
 import type { LossReason } from './types.ts'
 
-/** How long an acknowledgement may take before another member is asked, in ms; never longer than the period. */
+/** How long an acknowledgement may take before another member is asked, in ms; not longer than the period. */
 const PATIENCE = 2000
+
+/**
+ * etcd's grpc-proxy acknowledges when it renews a lease itself, each third of the TTL and on a tick of 500 ms, so each
+ * acknowledgement can be later than the one before by so much, up to that third and a second. In ms.
+ */
+const LATER = 750
+const LATER_AT_MOST = 1000
+
+/** A proxy acknowledges also what we did not ask for, but not so often in a row. */
+const MOST_UNASKED = 100
 
 /** A timer this late says that the event loop was blocked, not that etcd was silent. In ms. */
 const LATE = 250
@@ -32,17 +42,23 @@ export interface KeepAliveDeps {
 export class KeepAlive {
   /** Why it ended. */
   readonly over: Promise<LossReason | 'released'>
+  /** How the last renewal failed, if it did. */
+  failure: EtcdRegisterError | undefined
   readonly #term: Term
   readonly #deps: KeepAliveDeps
   readonly #period: number
-  readonly #patience: number
   readonly #ending = new AbortController()
   #resolve!: (reason: LossReason | 'released') => void
   #stream: EtcdStream<{ ID: string }> | undefined
   /** Streams opened since one was acknowledged twice: those that die after their first answer are no success. */
   #opened = 0
   #acks = 0
-  #sentAt = 0
+  /** Acknowledgements in a row that were not asked for. */
+  #unasked = 0
+  /** When those were sent that are not acknowledged yet, in order: a proxy acknowledges several at once. */
+  #sent: number[] = []
+  /** How long the last acknowledgement on this stream took, in ms. */
+  #delay = 0
   #stopSend: () => void
   #stopPatience = () => {}
   #stopExpiry = () => {}
@@ -52,7 +68,6 @@ export class KeepAlive {
     this.#term = term
     this.#deps = deps
     this.#period = (term.ttl * 1000) / 3
-    this.#patience = Math.min(this.#period, PATIENCE)
     this.over = new Promise(resolve => {
       this.#resolve = resolve
     })
@@ -80,23 +95,29 @@ export class KeepAlive {
   }
 
   async #open(): Promise<void> {
-    const { connection, clock } = this.#deps
+    const { connection } = this.#deps
     const { signal } = this.#ending
     for (; !signal.aborted; this.#opened += 1) {
-      if (this.#opened > 0) await sleep(clock, backoff(this.#opened - 1, clock), signal)
-      await connection.whenUp(signal)
+      await connection.pause(this.#opened - 1, signal)
       try {
         const stream = await connection.openKeepAlive({
-          onData: ({ TTL }) => this.#acknowledged(Number(TTL)),
-          onClose: () => this.#reopen(false),
+          onData: ({ ID, TTL }) => this.#received(ID, Number(TTL)),
+          onClose: error => {
+            this.failure = error
+            this.#reopen(false)
+          },
         })
         if (signal.aborted) return stream.cancel()
         this.#opened += 1
         this.#acks = 0
+        this.#unasked = 0
+        this.#delay = 0
+        this.#sent = []
         this.#stream = stream
         return this.#send()
-      } catch {
+      } catch (error) {
         // The next turn waits a little longer.
+        this.failure = error as EtcdRegisterError
       }
     }
   }
@@ -115,9 +136,16 @@ export class KeepAlive {
       this.end('lease-expired')
       return
     }
-    this.#sentAt = clock.now()
+    const now = clock.now()
+    this.#sent.push(now)
     this.#stream?.write({ ID: this.#term.id })
-    this.#awaitAck(clock.now() + this.#patience)
+    this.#stopSend = clock.after(this.#period, () => this.#send())
+    if (this.#sent.length === 1) this.#awaitAck(now + this.#patience())
+  }
+
+  #patience(): number {
+    const usual = Math.min(this.#period, PATIENCE)
+    return Math.min(Math.max(usual, this.#delay + LATER), this.#period + LATER_AT_MOST)
   }
 
   #awaitAck(due: number): void {
@@ -128,19 +156,35 @@ export class KeepAlive {
     })
   }
 
-  #acknowledged(ttl: number): void {
-    const { clock, renewed } = this.#deps
+  #received(id: string, ttl: number): void {
+    const sentAt = this.#sent[0]
+    if (id !== this.#term.id) this.#distrust('it renewed another lease')
+    else if (ttl <= 0) this.end('lease-revoked')
+    else if (sentAt !== undefined) this.#acknowledged(sentAt, ttl)
+    else if (this.#unasked < MOST_UNASKED) this.#unasked += 1
+    else this.#distrust('it renewed a lease without being asked')
+  }
+
+  #distrust(why: string): void {
+    this.#stream?.distrust(why)
+    this.#reopen(true)
+  }
+
+  #acknowledged(sentAt: number, ttl: number): void {
+    const { clock, connection, renewed } = this.#deps
     this.#stopPatience()
-    if (ttl <= 0) {
-      this.end('lease-revoked')
-      return
-    }
+    this.#sent.shift()
+    const [oldest] = this.#sent
+    this.#delay = clock.now() - sentAt
     this.#acks += 1
+    this.#unasked = 0
+    this.failure = undefined
     if (this.#acks > 1) this.#opened = 0
-    this.#term.ackedAt = this.#sentAt
-    this.#term.expiresAt = this.#sentAt + ttl * 1000
-    this.#stopSend()
-    this.#stopSend = clock.after(this.#sentAt + this.#period - clock.now(), () => this.#send())
+    this.#term.ackedAt = sentAt
+    // No longer than it was granted for.
+    this.#term.expiresAt = sentAt + Math.min(ttl, this.#term.ttl) * 1000
+    connection.leaseEnds(this.#term.expiresAt)
+    if (oldest !== undefined) this.#awaitAck(oldest + this.#patience())
     renewed()
   }
 }

@@ -22,6 +22,8 @@ export class KeyClaims {
           throw new EtcdRegisterError('ERR_CONFLICT', heldText(key, holder, claimer))
         }
         await Promise.race([holder.retired, holder.refused])
+        // Who left meanwhile needs it no more.
+        if (claimer.retired !== undefined) return
         if (this.#holders.get(key) === holder) this.#holders.delete(key)
       }
       this.#holders.set(key, claimer)

@@ -1,34 +1,40 @@
+import type { EtcdRegisterError } from './errors.ts'
 import type { KeyEvent, KeyListing, KeyValue, WatchedKeys } from './etcd/key-value.ts'
 
 /** Starts to follow a key from the revision after `revision` on; returns the end of it. */
 export type KeyWatcher = (key: string, keys: WatchedKeys, revision: number) => () => void
 
-/**
- * Sees what became of a key at a revision; `found` is `undefined` when it is gone. No revision: the store went back,
- * and none from before says anything any more.
- */
-export type KeyObserver = (found: KeyValue | undefined, revision: number | undefined) => void
+/** `found` is `undefined` where the key is gone. */
+export interface KeyObserver {
+  /** An event at this revision. */
+  changed(found: KeyValue | undefined, revision: number): void
+  /**
+   * The key after a gap. That may be older than our last write, and the store may have been restored: only a read tells,
+   * not which revision is larger.
+   */
+  listed(found: KeyValue | undefined): void
+  /** The watch failed. Changes of the key are missed until `watched()`. */
+  failed?(error: EtcdRegisterError): void
+  watched?(): void
+}
 
 /** Sees what becomes of one key of ours, from what is known of it on. */
 export class KeyGuard implements WatchedKeys {
   readonly #key: string
-  readonly #observe: KeyObserver
+  readonly #observer: KeyObserver
   /** mod_revision of the key, as far as it was seen. */
   #revision: number | undefined
-  /** Up to which revision it was seen. */
-  #seen: number
   readonly close: () => void
 
   constructor(
     watch: KeyWatcher,
     key: string,
     { revision, present }: { revision: number; present: boolean },
-    observe: KeyObserver,
+    observer: KeyObserver,
   ) {
     this.#key = key
-    this.#observe = observe
+    this.#observer = observer
     this.#revision = present ? revision : undefined
-    this.#seen = revision
     this.close = watch(key, this, revision)
   }
 
@@ -46,24 +52,25 @@ export class KeyGuard implements WatchedKeys {
       add: entry => {
         if (entry.key === this.#key) found = entry
       },
-      done: revision => {
-        const rewound = revision < this.#seen
-        this.#seen = revision
-        if (found?.revision === this.#revision && !rewound) return
+      done: () => {
         this.#revision = found?.revision
-        this.#observe(found, rewound ? undefined : (found?.revision ?? revision))
+        this.#observer.listed(found)
       },
     }
   }
 
   apply(events: readonly KeyEvent[]): void {
     const last = events.at(-1)!
-    this.#seen = last.revision
-    this.#revision = last.type === 'put' ? last.revision : undefined
-    this.#observe(last.type === 'put' ? last : undefined, last.revision)
+    const found = last.type === 'put' ? last : undefined
+    this.#revision = found?.revision
+    this.#observer.changed(found, last.revision)
   }
 
-  sync(): void {}
+  watched(): void {
+    this.#observer.watched?.()
+  }
 
-  failed(): void {}
+  failed(error: EtcdRegisterError): void {
+    this.#observer.failed?.(error)
+  }
 }

@@ -1,9 +1,14 @@
-import { backoff } from './backoff.ts'
-import { type Clock, sleep } from './clock.ts'
+import type { Clock } from './clock.ts'
+import { Condition } from './condition.ts'
 import type { EtcdRegisterError } from './errors.ts'
+import { AWAY, READ_ONLY } from './etcd/availability.ts'
 import type { Connection } from './etcd/connection.ts'
 import { KeepAlive, type Lease, type Term } from './keepalive.ts'
-import type { Logger, LossReason, RegistryStatus } from './types.ts'
+import { errorFields } from './logger.ts'
+import type { LeaseStatus, Logger, LossReason } from './types.ts'
+
+/** Names of registrations in one line. */
+const MOST_NAMES = 5
 
 type LeaseState = 'idle' | 'granting' | 'held' | 'lost'
 
@@ -27,6 +32,20 @@ export function etcdctlId(id: string): string {
   return BigInt(id).toString(16)
 }
 
+const KEEPERS: unique symbol = Symbol.for('etcd-register.lease-keepers')
+
+/** Of all copies of this package in the process, those that are in use. */
+function keepers(): Set<Pick<LeaseKeeper, 'owns'>> {
+  const shared = globalThis as { [KEEPERS]?: Set<Pick<LeaseKeeper, 'owns'>> }
+  shared[KEEPERS] ??= new Set()
+  return shared[KEEPERS]
+}
+
+/** Whether a registry of this process has the lease. */
+export function isOfThisProcess(lease: string): boolean {
+  return [...keepers()].some(keeper => keeper.owns(lease))
+}
+
 export interface LeaseOptions {
   connection: Connection
   clock: Clock
@@ -42,6 +61,11 @@ export class LeaseKeeper {
   readonly #options: LeaseOptions
   readonly #users = new Set<LeaseUser>()
   readonly #ids = new Set<string>()
+  /** Those whose keys are not under the lease, or not seen to be. */
+  readonly #missing = new Set<LeaseUser>()
+  /** Of those that were missing: what they call themselves. */
+  #back: string[] = []
+  readonly #lost: Condition
   #state: LeaseState = 'idle'
   #term: Term | undefined
   #running: AbortController | undefined
@@ -50,6 +74,7 @@ export class LeaseKeeper {
 
   constructor(options: LeaseOptions) {
     this.#options = options
+    this.#lost = new Condition(options.clock, options.logger)
   }
 
   get current(): Lease | undefined {
@@ -63,20 +88,41 @@ export class LeaseKeeper {
 
   acquire(user: LeaseUser): void {
     this.#users.add(user)
+    this.#missing.add(user)
     if (this.#running !== undefined) return
     this.#running = new AbortController()
+    keepers().add(this)
     void this.#run(this.#running.signal)
   }
 
-  /** With the last user the lease is revoked; resolves when it is, rejects if etcd could not be told. */
-  async release(user: LeaseUser): Promise<void> {
+  /** With the last user the lease is revoked; resolves with whether it is, rejects if etcd could not be told. */
+  async release(user: LeaseUser): Promise<boolean> {
     this.#users.delete(user)
-    if (this.#users.size > 0 || this.#running === undefined) return
+    this.settled(user)
+    if (this.#users.size > 0 || this.#running === undefined) return false
+    this.#lost.close()
     this.#running.abort()
     this.#running = undefined
+    keepers().delete(this)
     const { current } = this
     this.#transit('idle')
-    if (current !== undefined) await this.#options.connection.revoke(current.id)
+    if (current === undefined) return false
+    await this.#options.connection.revoke(current.id)
+    return true
+  }
+
+  /** A user has its keys under the lease, with its name, or has said itself why it has not. */
+  settled(user: LeaseUser, name?: string): void {
+    if (!this.#missing.delete(user)) return
+    if (name !== undefined) this.#back.push(name)
+    if (this.#missing.size > 0) return
+    const names = this.#back.splice(0).sort()
+    const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : ''
+    const line = () => ({
+      fields: { services: names },
+      message: `registered: ${names.slice(0, MOST_NAMES).join(', ')}${more}`,
+    })
+    this.#lost.ends(names.length > 0 ? line : undefined)
   }
 
   get used(): boolean {
@@ -92,13 +138,13 @@ export class LeaseKeeper {
     if (this.current?.id === id) this.#keepAlive?.end('lease-revoked')
   }
 
-  status(): RegistryStatus['lease'] {
+  status(): LeaseStatus {
     const term = this.#state === 'held' ? this.#term : undefined
     const now = this.#options.clock.now()
     return {
       state: this.#state,
       id: term && etcdctlId(term.id),
-      ttl: term?.ttl,
+      ttl: term && term.ttl * 1000,
       expiresIn: term && Math.round(term.expiresAt - now),
       lastAckAge: term && Math.round(now - term.ackedAt),
       losses: this.#losses,
@@ -106,20 +152,25 @@ export class LeaseKeeper {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { connection, clock, logger, ttl } = this.#options
+    const { connection, clock, ttl } = this.#options
     this.#transit('granting')
+    let kept = true
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
         const { sentAt, ...granted } = await connection.grant(ttl)
         const term = { id: granted.ID, ttl: Number(granted.TTL), ackedAt: sentAt, expiresAt: 0 }
         term.expiresAt = sentAt + term.ttl * 1000
+        connection.leaseEnds(term.expiresAt)
         if (signal.aborted) return void connection.revoke(term.id).catch(() => {})
-        attempt = -1
         this.#ids.add(term.id)
         this.#term = term
         this.#transit('held')
         for (const user of this.#users) user.held(term)
+        // One that was lost before it was renewed once is no reason for haste.
+        const wasKept = kept
+        kept = false
         const renewed = () => {
+          kept = true
           for (const user of this.#users) user.renewed(term)
         }
         this.#keepAlive = new KeepAlive(term, { connection, clock, renewed }, signal)
@@ -128,14 +179,28 @@ export class LeaseKeeper {
         this.#losses += 1
         this.#transit('lost')
         const lease = etcdctlId(term.id)
-        logger.warn({ lease, reason }, `lost the lease ${lease} (${reason}); registering again`)
+        const { failure } = this.#keepAlive
+        const why = failure === undefined ? '' : `. The last renewal failed: ${failure.message}`
+        const message = `lost the lease ${lease} (${reason}); registering again${why}`
+        this.#lost.begins(reason, { fields: { code: 'ERR_ETCD_LEASE_NOT_FOUND', lease, reason }, message })
+        for (const user of this.#users) this.#missing.add(user)
+        if (kept || wasKept) attempt = -1
         for (const user of this.#users) user.lost(reason)
       } catch (error) {
-        for (const user of this.#users) user.failed(error as EtcdRegisterError)
+        const failure = error as EtcdRegisterError
+        if (signal.aborted || failure.code === 'ERR_CLOSED') return
+        this.#warnOf(failure)
+        for (const user of this.#users) user.failed(failure)
       }
-      if (attempt >= 0) await sleep(clock, backoff(attempt, clock), signal)
-      await connection.whenUp(signal)
+      await connection.pause(attempt, signal)
     }
+  }
+
+  /** Of an etcd that is away, or takes no writes, or sends nonsense, the connection warns. */
+  #warnOf(error: EtcdRegisterError): void {
+    const { code, message } = error
+    if (AWAY.has(code) || READ_ONLY.has(code) || code === 'ERR_ETCD_ANSWER') this.#lost.begins('none')
+    else this.#lost.begins(code, { fields: errorFields(error), message: `${message} Retrying.` })
   }
 
   #transit(state: LeaseState): void {

@@ -66,6 +66,6 @@ export class Losses {
     }
     if (lines.length === 0) return
     const { name } = instance
-    this.#logger.warn({ service: name }, `${lines.join('; ')}: who reads "${name}" there will not see it`)
+    this.#logger.warn({ service: name }, `${lines.join('; ')}: readers of "${name}" there will not see it`)
   }
 }

@@ -1,5 +1,6 @@
-import { isIPv6 } from 'node:net'
+import { canonicalHost } from './address.ts'
 import { isCallable } from './instance.ts'
+import { SortedList } from './sorted-list.ts'
 import { TableChange } from './table-change.ts'
 import type { ServiceInstance } from './types.ts'
 
@@ -11,10 +12,11 @@ export interface Origin {
   createdAt(key: string): number
 }
 
-/** What has one address, and the one that stands for all. */
-interface Group {
-  readonly members: Map<ServiceInstance, Origin>
-  shown: ServiceInstance | undefined
+/** An instance as it stood when it was taken in. */
+interface Member {
+  readonly instance: ServiceInstance
+  readonly origin: Origin
+  readonly created: number
 }
 
 /**
@@ -28,55 +30,81 @@ export class MergedInstances {
     return [...this.#groups.values()].map(({ shown }) => shown!)
   }
 
-  /** What a change of some keys of one origin comes to. */
-  apply({ added, removed, updated, previous }: TableChange, origin: Origin): TableChange {
+  /** What a change of some keys of one origin comes to. Its cost does not depend on how many keys give an address. */
+  apply({ added, removed, updated, previous, renewed }: TableChange, origin: Origin): TableChange {
     const touched = new Set<string>()
-    for (const instance of [...removed, ...previous]) this.#touch(touched, instance).members.delete(instance)
-    for (const instance of [...updated, ...added])
-      this.#touch(touched, instance).members.set(instance, origin)
+    for (const instance of [...removed, ...previous, ...renewed])
+      this.#touch(touched, instance).remove(instance)
+    for (const instance of [...updated, ...added, ...renewed]) {
+      this.#touch(touched, instance).add({ instance, origin, created: origin.createdAt(instance.key) })
+    }
     const change = new TableChange()
     for (const address of touched) {
       const group = this.#groups.get(address)!
-      const shown = firstOf(group)
-      change.note(group.shown, shown)
-      group.shown = shown
-      if (shown === undefined) this.#groups.delete(address)
+      const { first } = group
+      change.note(group.shown, first)
+      group.shown = first
+      if (first === undefined) this.#groups.delete(address)
     }
     return change
   }
 
   #touch(touched: Set<string>, instance: ServiceInstance): Group {
-    const address = addressOf(instance)
-    const group = this.#groups.get(address) ?? { members: new Map(), shown: undefined }
+    const address = `${canonicalHost(instance.host)}:${instance.port}`
+    const group = this.#groups.get(address) ?? new Group()
     this.#groups.set(address, group)
     touched.add(address)
     return group
   }
 }
 
-function firstOf({ members }: Group): ServiceInstance | undefined {
-  /** Whether it comes before the other one, their status aside. */
-  const before = (a: ServiceInstance, b: ServiceInstance): boolean => {
-    const [from, other] = [members.get(a)!, members.get(b)!]
-    if (from.rank !== other.rank) return from.rank < other.rank
-    const age = from.createdAt(a.key) - other.createdAt(b.key)
-    return age !== 0 ? age > 0 : a.key < b.key
+/** What has one address. */
+class Group {
+  readonly #members = new Map<ServiceInstance, Member>()
+  readonly #byId = new Map<string, SortedList<Member>>()
+  /** The first one of each id. */
+  readonly #speakers = new SortedList<Member>(
+    (a, b) => Number(isCallable(b.instance)) - Number(isCallable(a.instance)) || order(a, b),
+  )
+  /** The one that stands for all. */
+  shown: ServiceInstance | undefined
+
+  get first(): ServiceInstance | undefined {
+    return this.#speakers.first?.instance
   }
-  const byId = new Map<string, ServiceInstance>()
-  for (const instance of members.keys()) {
-    const known = byId.get(instance.id)
-    if (known === undefined || before(instance, known)) byId.set(instance.id, instance)
+
+  add(member: Member): void {
+    this.#members.set(member.instance, member)
+    this.#change(member.instance.id, list => list.add(member))
   }
-  let first: ServiceInstance | undefined
-  for (const instance of byId.values()) {
-    if (first === undefined) first = instance
-    else if (isCallable(instance) !== isCallable(first)) first = isCallable(instance) ? instance : first
-    else if (before(instance, first)) first = instance
+
+  remove(instance: ServiceInstance): void {
+    const member = this.#members.get(instance)
+    if (member === undefined) return
+    this.#members.delete(instance)
+    this.#change(instance.id, list => list.remove(member))
   }
-  return first
+
+  #change(id: string, how: (list: SortedList<Member>) => void): void {
+    const list = this.#byId.get(id) ?? new SortedList(order)
+    const before = list.first
+    how(list)
+    if (list.first === undefined) this.#byId.delete(id)
+    else this.#byId.set(id, list)
+    if (list.first === before) return
+    if (before !== undefined) this.#speakers.remove(before)
+    if (list.first !== undefined) this.#speakers.add(list.first)
+  }
 }
 
-/** The same for each way to write it. */
-function addressOf({ host, port }: ServiceInstance): string {
-  return `${isIPv6(host) ? new URL(`x://[${host}]`).hostname : host.toLowerCase()}:${port}`
+/** Which one comes first, their status aside. */
+function order(a: Member, b: Member): number {
+  return (
+    a.origin.rank - b.origin.rank ||
+    b.created - a.created ||
+    byText(a.instance.key, b.instance.key) ||
+    byText(a.instance.id, b.instance.id)
+  )
 }
+
+const byText = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1)

@@ -1,7 +1,6 @@
-import { isIP } from 'node:net'
-import { isHost, isWildcard } from './address.ts'
-import { type Auth, resolveAuth, resolveTls, type Tls } from './credentials.ts'
-import { checkNames, invalidOption } from './errors.ts'
+import { isHere, isHost, isWildcard } from './address.ts'
+import { type AuthSource, resolveAuth, resolveTls, type Tls } from './credentials.ts'
+import { invalidOption, kindOf, refusedOption } from './errors.ts'
 import { resolveNamespace } from './formats/format-options.ts'
 import {
   type PlacedFormat,
@@ -9,37 +8,56 @@ import {
   refuseSharedKeys,
   resolveFormats,
 } from './formats/index.ts'
-import { endpointAt, ID_RULE, isId, isName, isPort, isProtocol, isWeight, parseEndpoint } from './instance.ts'
+import { resolveHosts, type SrvLookup } from './hosts.ts'
+import {
+  endpointAt,
+  ID_RULE,
+  isId,
+  isLabel,
+  isName,
+  isPairValue,
+  isPort,
+  isProtocol,
+  isWeight,
+  LABEL_RULE,
+  MOST_PAIRS,
+  PAIR_VALUE_RULE,
+  parseEndpoint,
+} from './instance.ts'
 import { resolveLogger } from './logger.ts'
-import type { Logger, RegistryOptions, ServiceOptions } from './types.ts'
-
-export { checkNames }
+import { checkNames } from './option-names.ts'
+import type { Allow, Logger, RegistryOptions, ServiceOptions } from './types.ts'
 
 /** Everything decided; what is built on it knows no default of a registry or a service. */
 export interface ResolvedOptions {
-  /** `host:port`, without the scheme. */
+  /** `host:port`, without the scheme; empty where DNS SRV records name them. */
   hosts: readonly string[]
+  srv?: SrvLookup
   secure: boolean
-  auth: Auth | undefined
+  auth: AuthSource | undefined
   tls: Tls
   namespace: RegistryNamespace
   ttl: number
   formats: readonly PlacedFormat[]
+  allow: Allow | undefined
   requestTimeout: number
   logger: Logger
 }
 
-export interface ResolvedService extends Required<Omit<ServiceOptions, 'host' | 'id'>> {
+/** With every property, none of them `undefined`. */
+type Complete<T> = { [K in keyof T]-?: Exclude<T[K], undefined> }
+
+export interface ResolvedService extends Complete<Omit<ServiceOptions, 'host' | 'id'>> {
   host: string | undefined
   id: string | undefined
-  /** Whether somebody gave it, here or in an endpoint; else it is the default. */
+  /** Whether somebody gave it, here or in `advertise`; else it is the default. */
   protocolGiven: boolean
   /** Of the default id, where several share an address. */
   idSuffix?: string
 }
 
 /** Besides the one of its own port; readers take 32. */
-const MOST_ENDPOINTS = 31
+const MOST_ADVERTISED = 31
 
 export const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
   'hosts',
@@ -48,6 +66,7 @@ export const REGISTRY_OPTIONS: readonly (keyof RegistryOptions)[] = [
   'namespace',
   'ttl',
   'format',
+  'allow',
   'requestTimeout',
   'logger',
 ]
@@ -62,7 +81,7 @@ export const SERVICE_OPTIONS: readonly (keyof ServiceOptions)[] = [
   'host',
   'id',
   'protocol',
-  'endpoints',
+  'advertise',
   'version',
   'zone',
   'weight',
@@ -76,7 +95,7 @@ export function resolveOptions(
 ): ResolvedOptions {
   const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   checkNames('options', options, REGISTRY_OPTIONS)
-  const { requestTimeout = 3000 } = options
+  const { requestTimeout = 3000, allow } = options
   const given = options.namespace
   const namespace: RegistryNamespace =
     given === undefined ? { default: '/services' } : { given: resolveNamespace(given) }
@@ -86,53 +105,41 @@ export function resolveOptions(
   if (!Number.isInteger(ttl) || ttl < 2 || ttl > 86_400) {
     throw invalidOption('ttl', 'a whole number of seconds from 2 to 86400', ttl)
   }
-  const { hosts, secure } = resolveHosts(options, env)
+  if (allow !== undefined && typeof allow !== 'function') throw invalidOption('allow', 'a function', allow)
+  const { hosts, secure, srv, domain } = resolveHosts(options, env)
+  const tls = secure ? resolveTls(options.tls, env) : {}
+  // As etcdctl does it: who can forge a DNS answer cannot have a certificate for the domain.
+  if (secure && domain !== undefined) tls.serverName ??= domain
   return {
     hosts,
+    ...(srv && { srv }),
     secure,
     auth: resolveAuth(options.auth, env),
-    tls: secure ? resolveTls(options.tls, env) : {},
+    tls,
     namespace,
     ttl,
     formats,
+    allow,
     requestTimeout: milliseconds('requestTimeout', requestTimeout, 1),
     logger: resolveLogger(options.logger),
   }
 }
 
-function resolveHosts(
-  options: RegistryOptions,
-  env: NodeJS.ProcessEnv,
-): { hosts: string[]; secure: boolean } {
-  const rule = 'one or more etcd client URLs, such as "http://127.0.0.1:2379"'
-  const given = options.hosts ?? env.ETCD_ENDPOINTS ?? env.ETCDCTL_ENDPOINTS ?? '127.0.0.1:2379'
-  const source = options.hosts !== undefined ? 'hosts' : 'hosts (from ETCD_ENDPOINTS or ETCDCTL_ENDPOINTS)'
-  const list = (typeof given === 'string' ? given.split(',') : given) as unknown
-  if (!Array.isArray(list) || list.length === 0) throw invalidOption(source, rule, given)
-  const scheme = options.tls || env.ETCD_CACERT || env.ETCD_CERT ? 'https' : 'http'
-  const urls = list.map((entry: unknown) => {
-    if (typeof entry !== 'string') throw invalidOption(source, rule, entry)
-    const text = entry.trim()
-    const url = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[^/:@[\]]+)(?::(\d+))?\/?$/.exec(text)
-    const host = url?.[2]?.replace(/^\[|\]$/g, '') ?? ''
-    const port = Number(url?.[3] ?? 2379)
-    if (!url || !isHost(host) || (url[2]!.startsWith('[') && isIP(host) !== 6) || !isPort(port)) {
-      throw invalidOption(source, rule, text.replace(/^(\w+:\/\/)?.*@/, '$1***@'))
-    }
-    return { scheme: url[1] ?? scheme, host: `${url[2]}:${port}` }
-  })
-  const secure = urls[0]!.scheme === 'https'
-  if (urls.some(({ scheme }) => (scheme === 'https') !== secure)) {
-    throw invalidOption(source, 'all http:// or all https://', list)
-  }
-  if (options.tls && !secure) throw invalidOption(source, 'https:// where the option "tls" is given', list)
-  return { hosts: [...new Set(urls.map(({ host }) => host))], secure }
+/** One warning where others on the way to etcd can read the password. */
+export function warnOfPlainPassword({ auth, secure, hosts, srv, logger }: ResolvedOptions): void {
+  const remote = hosts.filter(host => !isHere(host))
+  const where = srv?.name ?? remote.join(', ')
+  if (auth === undefined || secure || where === '') return
+  logger.warn(
+    { hosts: where },
+    `The password for etcd goes over http:// to ${where}: others on that network can read it. Use https://, in "hosts" or ETCD_ENDPOINTS.`,
+  )
 }
 
 /** Throws `ERR_INVALID_OPTION` for the first option that breaks its rule. */
 export function resolveService(service: ServiceOptions): ResolvedService {
   checkNames('service options', service, SERVICE_OPTIONS)
-  const { name, port, host, id, protocol = 'http', endpoints = [] } = service
+  const { name, port, host, id, protocol = 'http', advertise = [] } = service
   validateName(name)
   if (!isPort(port)) throw invalidOption('port', 'a whole number from 1 to 65535', port)
   if (host !== undefined && !(typeof host === 'string' && isHost(host) && !isWildcard(host))) {
@@ -142,12 +149,16 @@ export function resolveService(service: ServiceOptions): ResolvedService {
   if (!isProtocol(protocol)) {
     throw invalidOption('protocol', 'a URL scheme such as "http"', protocol)
   }
-  if (!Array.isArray(endpoints) || endpoints.length > MOST_ENDPOINTS || !endpoints.every(isFurtherEndpoint)) {
-    const rule = `up to ${MOST_ENDPOINTS} URLs such as "grpc://10.0.0.5:9000", or "grpc://:9000" for the same host`
-    throw invalidOption('endpoints', rule, endpoints)
+  if (
+    !Array.isArray(advertise) ||
+    advertise.length > MOST_ADVERTISED ||
+    !advertise.every(isFurtherEndpoint)
+  ) {
+    const rule = `up to ${MOST_ADVERTISED} URLs such as "grpc://10.0.0.5:9000", or "grpc://:9000" for the same host`
+    throw invalidOption('advertise', rule, advertise)
   }
-  const protocolGiven = service.protocol !== undefined || endpoints.length > 0
-  const place = { name, port, host, id, protocol, protocolGiven, endpoints: [...endpoints] }
+  const protocolGiven = service.protocol !== undefined || advertise.length > 0
+  const place = { name, port, host, id, protocol, protocolGiven, advertise: [...advertise] }
   return { ...place, ...resolveDetails(service) }
 }
 
@@ -160,16 +171,20 @@ function isFurtherEndpoint(endpoint: unknown): boolean {
 /** The part of a service that `update()` may change. */
 export type Details = Pick<ResolvedService, 'version' | 'zone' | 'weight' | 'metadata'>
 
-function resolveDetails(service: Partial<Details>): Details {
+function resolveDetails(service: Pick<ServiceOptions, keyof Details>): Details {
   const { version = '', zone = '', weight = 100, metadata = {} } = service
-  if (typeof version !== 'string') throw invalidOption('version', 'a string', version)
-  if (typeof zone !== 'string') throw invalidOption('zone', 'a string', zone)
+  if (!isLabel(version)) throw invalidOption('version', LABEL_RULE, version)
+  if (!isLabel(zone)) throw invalidOption('zone', LABEL_RULE, zone)
   if (!isWeight(weight)) throw invalidOption('weight', 'a whole number from 0 to 1000', weight)
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
     throw invalidOption('metadata', 'an object of strings', metadata)
   }
-  for (const [key, value] of Object.entries(metadata)) {
-    if (typeof value !== 'string') throw invalidOption(`metadata.${key}`, 'a string', value)
+  const pairs = Object.entries(metadata)
+  if (pairs.length > MOST_PAIRS) throw invalidOption('metadata', `up to ${MOST_PAIRS} pairs`, pairs.length)
+  for (const [name, value] of pairs) {
+    if (!isLabel(name)) throw invalidOption('metadata', `an object whose names are ${LABEL_RULE}`, name)
+    if (typeof value !== 'string') throw invalidOption(`metadata.${name}`, PAIR_VALUE_RULE, kindOf(value))
+    if (!isPairValue(value)) throw invalidOption(`metadata.${name}`, PAIR_VALUE_RULE, value)
   }
   return { version, zone, weight, metadata: Object.assign(Object.create(null), metadata) }
 }
@@ -188,20 +203,16 @@ export function resolvePatch(before: Details, patch: Partial<Details>): Details 
   const details = { ...before }
   for (const [option, value] of Object.entries(patch)) {
     if (!Object.hasOwn(before, option)) {
-      throw invalidOption(
-        option,
-        `one of ${Object.keys(before).join(', ')} in an update; the rest is fixed`,
-        value,
-      )
+      throw refusedOption(option, `one of ${Object.keys(before).join(', ')} in an update; the rest is fixed`)
     }
     if (value !== undefined) Object.assign(details, { [option]: value })
   }
   return resolveDetails(details)
 }
 
-/** Throws `ERR_INVALID_OPTION`. */
-export function validateName(name: unknown): asserts name is string {
-  if (!isName(name)) {
-    throw invalidOption('name', '1 to 253 of [A-Za-z0-9._-], the first a letter or a digit', name)
-  }
+/** Throws `ERR_INVALID_OPTION`. `source`: where the name came from, if not from the option. */
+export function validateName(name: unknown, source?: string): asserts name is string {
+  if (isName(name)) return
+  const option = source === undefined ? 'name' : `name (from ${source})`
+  throw invalidOption(option, '1 to 253 of [A-Za-z0-9._-], the first a letter or a digit', name)
 }

@@ -1,25 +1,36 @@
-import type { Clock } from './clock.ts'
 import { type Complaint, Complaints, type ComplaintsOptions } from './complaints.ts'
-import type { EtcdRegisterError } from './errors.ts'
+import { Condition } from './condition.ts'
+import type { ErrorCode, EtcdRegisterError } from './errors.ts'
+import { AWAY, READ_ONLY } from './etcd/availability.ts'
 import type { KeyEvent, KeyListing, KeyValue, WatchedKeys } from './etcd/key-value.ts'
-import type { Decoded } from './formats/format.ts'
-import { readEntry } from './formats/read-entry.ts'
+import { countIn, type Found, instancesIn, isList, type ReadEntry, readEntry } from './formats/read-entry.ts'
 import { sameInstance } from './instance.ts'
+import { errorFields } from './logger.ts'
 import type { Origin } from './merged-instances.ts'
 import { TableChange } from './table-change.ts'
 import type { ErrorStatus, RegistryStatus, ServiceInstance } from './types.ts'
 
+/** Of these the connection or the watch stream warns. */
+const TOLD_BY_OTHERS: ReadonlySet<ErrorCode> = new Set([
+  ...AWAY,
+  ...READ_ONLY,
+  'ERR_ETCD_STREAM',
+  'ERR_ETCD_ANSWER',
+  'ERR_CLOSED',
+])
+
+/** What another try may mend is warned of when it lasts longer, in ms. */
+const LASTING = 10_000
+
 interface Row {
   revision: number
   created: number
-  /** `undefined`: the value is none of an instance. */
-  instance: ServiceInstance | undefined
+  found: Found
 }
 
 export interface RowsOptions extends ComplaintsOptions {
   /** Of the format among those that are read. */
   rank: number
-  clock: Clock
 }
 
 export interface RowsListener {
@@ -34,10 +45,11 @@ export class RangeRows implements WatchedKeys, Origin {
   readonly #options: RowsOptions
   readonly #listener: RowsListener
   #rows = new Map<string, Row>()
+  /** Instances in them. */
+  #count = 0
   readonly #complaints: Complaints
-  /** Keys that are none of an instance by themselves, and are not meant to be. */
-  #ignored = new Set<string>()
   #lastError: ErrorStatus | undefined
+  readonly #unread: Condition
   listed = false
   staleSince: Date | undefined
 
@@ -45,7 +57,13 @@ export class RangeRows implements WatchedKeys, Origin {
     this.#options = options
     this.#listener = listener
     this.#complaints = new Complaints(options)
+    this.#unread = new Condition(options.clock, options.logger)
     this.staleSince = options.clock.date()
+  }
+
+  /** Nobody reads them any more. */
+  close(): void {
+    this.#unread.close()
   }
 
   get rank(): number {
@@ -57,26 +75,34 @@ export class RangeRows implements WatchedKeys, Origin {
   }
 
   addTo(instances: ServiceInstance[]): void {
-    for (const { instance } of this.#rows.values()) if (instance !== undefined) instances.push(instance)
+    for (const { found } of this.#rows.values()) {
+      if (isList(found)) instances.push(...found)
+      else if (found !== undefined) instances.push(found)
+    }
   }
 
   status(): Pick<
     RegistryStatus['watches'][number],
     'format' | 'instances' | 'stale' | 'staleSince' | 'skipped' | 'lastError'
   > {
-    const { size: skipped } = this.#complaints
     return {
       format: this.#options.placed.format.name,
-      instances: this.size - skipped - this.#ignored.size,
+      instances: this.#count,
       stale: this.staleSince !== undefined,
       staleSince: this.staleSince?.toISOString(),
-      skipped,
+      skipped: this.#complaints.skipped,
       lastError: this.#lastError,
     }
   }
 
   revisionOf(key: string): number | undefined {
     return this.#rows.get(key)?.revision
+  }
+
+  holds(entry: KeyValue): boolean {
+    const held = instancesIn(this.#rows.get(entry.key)?.found)
+    const read = instancesIn(this.#decode(entry).found)
+    return held.length === read.length && held.every((instance, i) => sameInstance(instance, read[i]!))
   }
 
   createdAt(key: string): number {
@@ -86,25 +112,26 @@ export class RangeRows implements WatchedKeys, Origin {
   list(): KeyListing {
     const before = this.#rows
     const rows = new Map<string, Row>()
-    const skipped = new Map<string, Complaint>()
-    const ignored = new Set<string>()
+    const complaints = new Map<string, Complaint>()
     const change = new TableChange()
+    let count = 0
     return {
       add: entry => {
-        const previous = before.get(entry.key)?.instance
+        const previous = before.get(entry.key)
         // Also where the revisions are the same: those of a store that was wiped say nothing.
-        const decoded = this.#decode(entry)
-        if ('skip' in decoded) skipped.set(entry.key, this.#complaints.of(entry, decoded.skip))
-        else if ('ignore' in decoded) ignored.add(entry.key)
-        const row = rowOf(entry, decoded, previous)
+        const read = this.#decode(entry)
+        const complaint = this.#complaints.of(entry, read)
+        if (complaint !== undefined) complaints.set(entry.key, complaint)
+        const row = rowOf(entry, read.found, previous?.found)
+        count += countIn(row.found)
         rows.set(entry.key, row)
-        change.note(previous, row.instance)
+        noteRow(change, previous, row)
       },
       done: () => {
-        for (const [key, { instance }] of before) if (!rows.has(key)) change.note(instance, undefined)
+        for (const [key, row] of before) if (!rows.has(key)) noteRow(change, row, undefined)
         this.#rows = rows
-        this.#ignored = ignored
-        this.#complaints.replace(skipped)
+        this.#count = count
+        this.#complaints.replace(complaints)
         this.listed = true
         this.#listener.changed(change)
       },
@@ -112,23 +139,31 @@ export class RangeRows implements WatchedKeys, Origin {
   }
 
   apply(events: readonly KeyEvent[]): void {
-    const before = new Map<string, ServiceInstance | undefined>()
+    const before = new Map<string, Row | undefined>()
     for (const event of events) {
-      if (!before.has(event.key)) before.set(event.key, this.#rows.get(event.key)?.instance)
-      if (event.type === 'put') this.#rows.set(event.key, this.#read(event, before.get(event.key)))
+      if (!before.has(event.key)) before.set(event.key, this.#rows.get(event.key))
+      if (event.type === 'put') this.#rows.set(event.key, this.#read(event, before.get(event.key)?.found))
       else {
         this.#rows.delete(event.key)
         this.#complaints.forget(event.key)
-        this.#ignored.delete(event.key)
       }
     }
     const change = new TableChange()
-    for (const [key, instance] of before) change.note(instance, this.#rows.get(key)?.instance)
+    for (const [key, row] of before) {
+      const now = this.#rows.get(key)
+      this.#count += countIn(now?.found) - countIn(row?.found)
+      noteRow(change, row, now)
+    }
     this.#listener.changed(change)
   }
 
   sync(fresh: boolean, silentFor: number): void {
     if (fresh) {
+      const { name: service } = this.#options
+      this.#unread.ends(() => ({
+        fields: { service },
+        message: `the keys of "${service}" can be read again`,
+      }))
       this.staleSince = undefined
       this.#lastError = undefined
     } else this.staleSince ??= new Date(this.#options.clock.date().getTime() - silentFor)
@@ -138,31 +173,72 @@ export class RangeRows implements WatchedKeys, Origin {
   failed(error: EtcdRegisterError): void {
     const { code, message } = error
     this.#lastError = { code, message, at: this.#options.clock.date().toISOString() }
+    if (!TOLD_BY_OTHERS.has(code)) {
+      const fields = { ...errorFields(error), service: this.#options.name }
+      const after = code === 'ERR_ETCD_PERMISSION' ? 0 : LASTING
+      this.#unread.begins(code, { fields, message: `${message} Retrying.` }, after)
+    }
     this.#listener.failed(error)
   }
 
-  #decode(entry: KeyValue): Decoded {
-    return readEntry(this.#options.placed, this.#options.name, entry)
+  #decode(entry: KeyValue): ReadEntry {
+    const { placed, name, allow } = this.#options
+    return readEntry(placed, name, entry, allow)
   }
 
-  #read(entry: KeyValue, previous: ServiceInstance | undefined): Row {
+  #read(entry: KeyValue, previous: Found): Row {
     const { key } = entry
-    const decoded = this.#decode(entry)
-    if ('skip' in decoded) this.#complaints.make(key, this.#complaints.of(entry, decoded.skip))
-    else this.#complaints.forget(key)
-    if ('ignore' in decoded) this.#ignored.add(key)
-    else this.#ignored.delete(key)
-    return rowOf(entry, decoded, previous)
+    const read = this.#decode(entry)
+    const complaint = this.#complaints.of(entry, read)
+    if (complaint === undefined) this.#complaints.recovered(key)
+    else this.#complaints.make(key, complaint)
+    return rowOf(entry, read.found, previous)
   }
 }
 
+/** Of keys with one instance each, the key says which one it is; of several, their ids do. */
+function noteRow(change: TableChange, before: Row | undefined, after: Row | undefined): void {
+  const was = before?.found
+  const is = after?.found
+  const anew = after?.created !== before?.created
+  if (!isList(was) && !isList(is)) {
+    noteOne(change, was, is, anew)
+    return
+  }
+  const left = byId(was)
+  for (const instance of instancesIn(is)) {
+    noteOne(change, left.get(instance.id), instance, anew)
+    left.delete(instance.id)
+  }
+  for (const instance of left.values()) change.note(instance, undefined)
+}
+
+/** `anew`: its key was created anew. */
+function noteOne(
+  change: TableChange,
+  was: ServiceInstance | undefined,
+  is: ServiceInstance | undefined,
+  anew: boolean,
+): void {
+  change.note(was, is)
+  if (is !== undefined && is === was && anew) change.renewed.push(is)
+}
+
 /** An equal instance stays the same object, so that a put of what is there already is no change. */
-function rowOf(
-  { revision, created }: KeyValue,
-  decoded: Decoded,
-  previous: ServiceInstance | undefined,
-): Row {
-  const instance = 'instance' in decoded ? decoded.instance : undefined
-  const same = previous !== undefined && instance !== undefined && sameInstance(previous, instance)
-  return { revision, created, instance: same ? previous : instance }
+function rowOf({ revision, created }: KeyValue, found: Found, previous: Found): Row {
+  return { revision, created, found: keptOf(found, previous) }
+}
+
+function keptOf(found: Found, previous: Found): Found {
+  if (found === undefined || previous === undefined) return found
+  if (!isList(found) && !isList(previous)) return sameInstance(previous, found) ? previous : found
+  const known = byId(previous)
+  return instancesIn(found).map(instance => {
+    const held = known.get(instance.id)
+    return held !== undefined && sameInstance(held, instance) ? held : instance
+  })
+}
+
+function byId(found: Found): Map<string, ServiceInstance> {
+  return new Map(instancesIn(found).map(instance => [instance.id, instance]))
 }

@@ -1,14 +1,17 @@
-import type { Address, AddressRule } from './address.ts'
+import { type Address, type AddressRule, isOwnAddress, MOVING_RULES } from './address.ts'
 import { Advertisement } from './advertisement.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, sleep } from './clock.ts'
+import { Condition, type SharedCondition } from './condition.ts'
 import { Emitter } from './emitter.ts'
-import { EtcdRegisterError } from './errors.ts'
+import { abortedText, EtcdRegisterError } from './errors.ts'
 import { AWAY } from './etcd/availability.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import type { PlacedFormat } from './formats/index.ts'
-import { InstanceKeys, type InstanceKeysDeps } from './instance-keys.ts'
+import { inspectAs } from './inspect.ts'
+import { InstanceKeys, type InstanceKeysDeps, type Taken } from './instance-keys.ts'
 import type { Lease } from './keepalive.ts'
-import { etcdctlId, type LeaseUser } from './lease.ts'
+import { etcdctlId, isOfThisProcess, type LeaseUser } from './lease.ts'
+import { errorFields } from './logger.ts'
 import { Losses } from './losses.ts'
 import { type Details, milliseconds, type ResolvedService } from './options.ts'
 import type {
@@ -37,6 +40,8 @@ export interface RegistrationDeps extends InstanceKeysDeps {
   logger: Logger
   formats: readonly PlacedFormat[]
   address(): Promise<Address>
+  /** That there is none, for all registrations of the registry. */
+  unaddressed: SharedCondition
   /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
   claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
   closed(registration: ServiceRegistration): void
@@ -55,9 +60,18 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   readonly #waiters = new Waiters()
   readonly #keys: InstanceKeys
   readonly #losses: Losses
-  readonly #told = new Set<string>()
+  /** Why it is not in etcd as it should be. */
+  readonly #refused: Condition
+  /** Why its keys are not deleted. */
+  readonly #staying: Condition
+  /** Why keys are not watched, and which ones. */
+  readonly #unguarded: Condition
+  readonly #unwatched = new Set<string>()
   readonly #worker: Worker
   #rule: AddressRule | undefined
+  #looking: Promise<Address | undefined> | undefined
+  /** The instance as etcd has it at an address that the machine had before. */
+  #movedFrom: ServiceInstance | undefined
   #state: RegistrationState = 'registering'
   #since: Date
   #lastError: { error: EtcdRegisterError; at: Date } | undefined
@@ -65,9 +79,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #wanted = 1
   #written = 0
   /** The key that somebody newer has, last we heard. */
-  #taken: string | undefined
-  #leaving: Promise<void> | undefined
+  #taken: Taken | undefined
+  /** A key is gone, and why is not known yet. */
+  #deleted = false
   #retired: Promise<void> | undefined
+  #released: Promise<void> | undefined
+  /** Resolves when nothing of it is in etcd, as far as it can be done. */
+  #gone: Promise<void> | undefined
+  /** How many wait for that. */
+  #leaving = 0
   #refuse!: (error: EtcdRegisterError) => void
 
   /**
@@ -83,10 +103,16 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.refused.catch(() => {})
     this.#advertised = new Advertisement(service, provisionalHost, deps.formats)
     this.#since = deps.clock.date()
+    this.#refused = new Condition(deps.clock, deps.logger)
+    this.#staying = new Condition(deps.clock, deps.logger)
+    this.#unguarded = new Condition(deps.clock, deps.logger)
     this.#keys = new InstanceKeys(deps, {
+      listed: () => void this.#checkAddress(),
       unclear: () => this.#worker.look(),
-      taken: key => this.#yield(key),
+      taken: by => this.#yield(by),
       changed: found => this.#repair(found),
+      unwatched: (key, error) => this.#watchFailed(key, error),
+      watched: key => this.#watchWorks(key),
     })
     this.#losses = new Losses(deps.formats, deps.logger, service.protocolGiven)
     this.#losses.check(this.instance)
@@ -111,12 +137,14 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#state
   }
 
-  ready({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    return this.#waiters.until(() => {
+  ready({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const check = () => {
       if (this.#state !== 'registering' && this.#state !== 'closed') return true
       this.#throwIfHopeless()
       return false
-    }, signal)
+    }
+    const message = () => abortedText(`"${this.instance.name}" is registered`, this.#lastError?.error)
+    return this.#waiters.until(check, { signal, message })
   }
 
   async update(patch: Partial<Details>): Promise<void> {
@@ -140,9 +168,20 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#retired
   }
 
-  async deregister({ timeout = 3000 }: { timeout?: number } = {}): Promise<void> {
-    this.#leaving ??= this.#leave(milliseconds('timeout', timeout))
-    await this.#leaving
+  async deregister({ timeout = 3000 }: { timeout?: number | undefined } = {}): Promise<void> {
+    milliseconds('timeout', timeout)
+    if (this.#state === 'closed') return
+    this.#gone ??= this.#leave()
+    this.#leaving += 1
+    const done = new AbortController()
+    const late = sleep(this.#deps.clock, timeout, done.signal).then(() => !done.signal.aborted)
+    const isLate = await Promise.race([this.#gone.then(() => false), late])
+    done.abort()
+    this.#leaving -= 1
+    if (isLate) this.#stay(`etcd has not answered within ${timeout} ms.`)
+    // With the last user the lease goes, and with it whatever etcd still has of ours.
+    if (this.#leaving === 0) void this.#release()
+    this.#close()
   }
 
   status(): RegistryStatus['registrations'][number] {
@@ -154,13 +193,23 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       keys: this.#keys.names,
       state: this.#state,
       since: this.#since.toISOString(),
+      lease: this.#deps.lease.status(),
       address: this.#rule,
       lastError: last && { code: last.error.code, message: last.error.message, at: last.at.toISOString() },
     }
   }
 
+  toJSON(): object {
+    return { ...this.status(), endpoints: this.instance.endpoints }
+  }
+
+  static {
+    inspectAs('Registration', ServiceRegistration.prototype)
+  }
+
   held(): void {
     this.#worker.look()
+    void this.#checkAddress()
   }
 
   lost(reason: LossReason): void {
@@ -169,6 +218,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
 
   renewed({ id, ttl }: Lease): void {
     if (this.listenerCount('renewed') > 0) this.tell('renewed', { id: etcdctlId(id), ttl })
+    // Connections can live on although their address is gone.
+    if (this.#canMove && !isOwnAddress(this.#advertised.host)) void this.#checkAddress()
   }
 
   failed(error: EtcdRegisterError): void {
@@ -186,12 +237,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#waiters.until(() => {
       if (this.#written >= version) return true
       this.#throwIfHopeless()
-      if (this.#state !== 'conflict') return false
-      throw new EtcdRegisterError(
-        'ERR_CONFLICT',
-        `Another process registered under ${this.#taken} after this one, which stays out of it. Give each an "id" of its own.`,
-      )
+      if (this.#state === 'conflict') throw this.#conflict()
+      return false
     })
+  }
+
+  #conflict(): EtcdRegisterError {
+    const taken = this.#taken!
+    const text = `This registration stays out of ${taken.key}, since ${holderOf(taken)} registered there after it.`
+    return new EtcdRegisterError('ERR_CONFLICT', `${text} Give each an "id" of its own.`)
   }
 
   #throwIfHopeless(): void {
@@ -205,16 +259,63 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #complain(error: EtcdRegisterError): void {
     const { code, message } = error
     this.failed(error)
-    if (error.retryable || AWAY.has(code) || this.#told.has(code)) return
-    this.#told.add(code)
-    this.#deps.logger.warn({ err: error, code, service: this.instance.name }, `${message} Trying on.`)
+    if (error.retryable || AWAY.has(code)) return
+    const fields = { ...errorFields(error), service: this.instance.name }
+    const line = { fields, message: `${message} Retrying.` }
+    if (code === 'ERR_NO_ADDRESS') this.#deps.unaddressed.begins(this, code, line)
+    else this.#refused.begins(code, line)
+    this.#deps.lease.settled(this)
   }
 
   async #findAddress(): Promise<void> {
-    const { host, rule, local = false } = await this.#deps.address()
+    const address = await this.#deps.address()
+    const { host, rule } = address
+    const message = `there is an address to advertise now: ${host} (${rule})`
+    this.#deps.unaddressed.ends(this, () => ({ fields: { host, rule }, message }))
     this.#advertised.host = host
     await this.#deps.claim(this, this.#advertised.keys())
-    this.#rule = rule
+    this.#closing.signal.throwIfAborted()
+    this.#rule = address.rule
+    this.#warnOfLocal(address)
+  }
+
+  /** Now that etcd answers: where it fails there is no address, which may be found after the next reconnect. */
+  async #checkAddress(): Promise<void> {
+    if (!this.#canMove) return
+    this.#looking ??= this.#deps.address().catch(() => undefined)
+    const address = await this.#looking
+    this.#looking = undefined
+    if (address === undefined || address.host === this.#advertised.host || this.#closing.signal.aborted)
+      return
+    await this.#move(address).catch(error => this.#complain(error as EtcdRegisterError))
+  }
+
+  get #canMove(): boolean {
+    return this.#rule !== undefined && MOVING_RULES.has(this.#rule)
+  }
+
+  async #move(address: Address): Promise<void> {
+    const { instance } = this
+    const previous = instance.host
+    this.#advertised.host = address.host
+    try {
+      await this.#deps.claim(this, this.#advertised.keys())
+    } catch (error) {
+      this.#advertised.host = previous
+      throw error
+    }
+    if (this.#closing.signal.aborted) return
+    this.#rule = address.rule
+    this.#movedFrom ??= instance
+    const { logger } = this.#deps
+    const text = `the address of this machine changed from ${previous} to ${address.host} (${address.rule}); registering "${instance.name}" there`
+    logger.warn({ service: instance.name, previous, host: address.host, rule: address.rule }, text)
+    this.#warnOfLocal(address)
+    this.#wanted += 1
+    this.#worker.look()
+  }
+
+  #warnOfLocal({ host, local = false }: Address): void {
     if (!local) return
     const text = `advertising ${host}, which only this machine can reach; listen on 0.0.0.0, or set the option "host" or SERVICE_HOST`
     this.#deps.logger.warn({ host, service: this.instance.name }, text)
@@ -226,25 +327,42 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const version = this.#wanted
     const { status } = this.#advertised
     try {
-      const conflict = await this.#keys.write(this.#advertised.entries(id), id, found =>
-        this.#takesOver(found),
-      )
+      await this.#keys.settle()
+      const puts = this.#advertised.entries(id)
+      const done = version === this.#written && this.#keys.has(puts, id)
+      const conflict = done ? undefined : await this.#keys.write(puts, id, found => this.#takesOver(found))
       if (conflict !== undefined) {
-        this.#yield(conflict.taken)
+        this.#yield(conflict)
         // In conflict over one key, we are out under all.
         return await this.#keys.withdraw()
       }
     } catch (error) {
-      if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') throw error
+      if ((error as EtcdRegisterError).code !== 'ERR_ETCD_LEASE_NOT_FOUND') {
+        this.#loseDeleted()
+        throw error
+      }
       // Whether it is lost now or was before, the next one is looked at.
       return lease.invalidate(id)
     }
+    this.#loseDeleted()
     this.#lastError = undefined
-    this.#told.clear()
     this.#written = version
     // A lease that was lost while etcd answered is no registration; the next one is.
-    if (lease.current?.id === id) this.#transit(status === 'suspended' ? 'suspended' : 'registered')
+    if (lease.current?.id === id) {
+      this.#transit(status === 'suspended' ? 'suspended' : 'registered')
+      this.#tellOfSuccess()
+    }
     this.#waiters.wake()
+    const previous = this.#movedFrom
+    this.#movedFrom = undefined
+    if (previous !== undefined && previous.host !== this.instance.host)
+      this.tell('moved', this.instance, previous)
+  }
+
+  #tellOfSuccess(): void {
+    const { name: service, id } = this.instance
+    this.#refused.ends(() => ({ fields: { service, id }, message: `registered: ${service} ${id}` }))
+    this.#deps.lease.settled(this, `${service} ${id}`)
   }
 
   /** The newer process wins: of what is older than we, all but what made us stay out. */
@@ -252,7 +370,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     if (this.#state === 'conflict') return false
     this.#deps.logger.info(
       { key, lease },
-      `${key} was there, of another process or an earlier run; taking it over`,
+      `${key} was there, of ${isOfThisProcess(lease) ? 'another registry of this process' : 'another process or an earlier run'}; taking it over`,
     )
     return true
   }
@@ -260,40 +378,86 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #repair(found: KeyValue | undefined): void {
     const { current } = this.#deps.lease
     if (found !== undefined && found.lease === current?.id && this.#advertised.has(found)) return
-    this.#lose(found === undefined ? 'key-deleted' : 'key-overwritten')
+    // Whoever revokes the lease deletes the key too; the write says which of the two it was.
+    if (found === undefined) this.#deleted = true
+    else this.#lose('key-overwritten')
+    this.#worker.look()
+  }
+
+  /** The connection and the watch stream warn of errors that may pass by themselves. */
+  #watchFailed(key: string, error: EtcdRegisterError): void {
+    if (error.retryable || AWAY.has(error.code)) return
+    this.#unwatched.add(key)
+    const { name: service, id } = this.instance
+    const message = `${error.message} Until they are watched again, the keys of ${service} ${id} are not repaired if others delete or overwrite them. Retrying.`
+    this.#unguarded.begins(error.code, { fields: { ...errorFields(error), service, id }, message })
+  }
+
+  #watchWorks(key: string): void {
+    if (!this.#unwatched.delete(key) || this.#unwatched.size > 0) return
+    const { name: service, id } = this.instance
+    this.#unguarded.ends(() => ({
+      fields: { service, id },
+      message: `the keys of ${service} ${id} are watched again`,
+    }))
+  }
+
+  #loseDeleted(): void {
+    if (this.#deleted) this.#lose('key-deleted')
   }
 
   #lose(reason: LossReason): void {
+    this.#deleted = false
     this.#transit('lost', reason)
     this.#worker.look()
   }
 
-  #yield(key: string): void {
-    this.#taken = key
+  #yield(by: Taken): void {
+    const { key } = by
+    this.#taken = by
+    this.#deps.lease.settled(this)
     if (!this.#transit('conflict')) return
-    this.#deps.logger.warn(
-      { key },
-      `another process registered under ${key}; this one stays out until it is gone`,
-    )
+    const message = `${holderOf(by)} registered under ${key}; this one stays out until it is gone`
+    const error = this.#conflict()
+    this.#lastError = { error, at: this.#deps.clock.date() }
+    this.#refused.begins('taken', { fields: { ...errorFields(error), key }, message })
     this.tell('conflict', key)
     this.#waiters.wake()
     this.#worker.look()
   }
 
-  async #leave(timeout: number): Promise<void> {
-    const { clock, lease } = this.#deps
-    const timedOut = new AbortController()
-    const cancel = clock.after(timeout, () => timedOut.abort())
-    const expired = new Promise<void>(resolve => timedOut.signal.addEventListener('abort', () => resolve()))
+  #leave(): Promise<void> {
     const wasUp = this.#state === 'registered'
     this.#closing.abort()
+    this.#refused.close()
+    this.#unguarded.close()
+    this.#deps.unaddressed.ends(this)
     this.#keys.close()
     this.#retired = this.#worker.over.then(() => this.#retire(wasUp))
-    await Promise.race([this.#retired, expired])
-    // With the last user the lease goes, and with it whatever etcd still has of ours.
-    await Promise.race([lease.release(this).catch(() => {}), expired])
-    cancel()
-    this.#transit('closed')
+    return this.#retired.then(() => this.#release())
+  }
+
+  #release(): Promise<void> {
+    this.#released ??= this.#deps.lease.release(this).then(
+      revoked => {
+        if (revoked) this.#isDeleted()
+      },
+      (error: EtcdRegisterError) => this.#stay(error.message, error),
+    )
+    return this.#released
+  }
+
+  /** Of the keys. */
+  #isDeleted(): void {
+    const { name: service, id } = this.instance
+    this.#staying.ends(() => ({
+      fields: { service, id },
+      message: `the keys of ${service} ${id} are deleted`,
+    }))
+  }
+
+  #close(): void {
+    if (!this.#transit('closed')) return
     this.tell('closed')
     this.#waiters.wake()
     this.#deps.closed(this)
@@ -303,17 +467,21 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #retire(announce: boolean): Promise<void> {
     const { current } = this.#deps.lease
     if (announce && current !== undefined) await this.#announce(current).catch(() => {})
-    await this.#keys.remove(this, error => this.#stay(error))
+    const refused = (error: EtcdRegisterError) => {
+      this.#refuse(error)
+      this.#stay(`${error.message} Retrying.`, error)
+    }
+    if (await this.#keys.remove(this, refused)) this.#isDeleted()
   }
 
-  /** Of a delete that is tried on for as long as others keep the lease. */
-  #stay(error: EtcdRegisterError): void {
-    this.#refuse(error)
-    if (this.#told.has(error.code)) return
-    this.#told.add(error.code)
-    const { name, id } = this.instance
-    const text = `${error.message} ${name} ${id} has left, but its keys stay until then. Trying on.`
-    this.#deps.logger.warn({ err: error, code: error.code, service: name, id }, text)
+  /** Others see the keys, although the instance has left. That etcd did not answer is one reason, a refusal another. */
+  #stay(why: string, error?: EtcdRegisterError): void {
+    if (this.#keys.names.length === 0) return
+    const { name: service, id } = this.instance
+    const late = error === undefined || AWAY.has(error.code) || error.code === 'ERR_CLOSED'
+    const kind = late ? 'late' : error.code
+    const message = `${why} ${service} ${id} has left, but its keys stay until they are deleted or their lease ends.`
+    this.#staying.begins(kind, { fields: { ...(error && errorFields(error)), service, id }, message })
   }
 
   async #announce({ id }: Lease): Promise<void> {
@@ -334,4 +502,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     if (state === 'lost' && reason !== undefined) this.tell('lost', reason)
     return true
   }
+}
+
+function holderOf({ lease }: Taken): string {
+  return isOfThisProcess(lease) ? 'another registry of this process' : 'another process'
 }

@@ -1,15 +1,24 @@
 import { provisionalHost, resolveAddress } from './address.ts'
 import { Advertisement } from './advertisement.ts'
 import { type Clock, sleep, systemClock } from './clock.ts'
+import { SharedCondition } from './condition.ts'
 import { TableDiscovery } from './discovery.ts'
-import { checkNames, EtcdRegisterError } from './errors.ts'
+import { EtcdRegisterError } from './errors.ts'
 import { Connection } from './etcd/connection.ts'
 import { WatchStream } from './etcd/watch-stream.ts'
 import { type PlacedFormat, readableFormats } from './formats/index.ts'
+import { inspectAs } from './inspect.ts'
 import { KeyClaims } from './key-claims.ts'
 import type { KeyWatcher } from './key-guard.ts'
 import { LeaseKeeper } from './lease.ts'
-import { type ResolvedOptions, resolveOptions, resolveService, validateName } from './options.ts'
+import { checkNames } from './option-names.ts'
+import {
+  type ResolvedOptions,
+  resolveOptions,
+  resolveService,
+  validateName,
+  warnOfPlainPassword,
+} from './options.ts'
 import { ServiceRegistration } from './registration.ts'
 import { RetiredKeys } from './retired-keys.ts'
 import { listServices } from './service-list.ts'
@@ -26,6 +35,9 @@ import type {
 } from './types.ts'
 import { RangeWatch, type WatchDeps } from './watch.ts'
 
+/** How long it takes until nobody calls an instance that left, unless a format says more. In ms. */
+export const DRAIN_DELAY = 1000
+
 /** Bound of `close()`, in ms. */
 const CLOSE_TIMEOUT = 3000
 
@@ -37,7 +49,9 @@ interface SocketOptions {
 
 /** Connects with the first `register()` or `discover()`; throws `ERR_INVALID_OPTION`, and nothing else. */
 export function createRegistry(options?: RegistryOptions): Registry {
-  return new EtcdRegistry(resolveOptions(options), systemClock)
+  const resolved = resolveOptions(options)
+  warnOfPlainPassword(resolved)
+  return new EtcdRegistry(resolved, systemClock)
 }
 
 /** Wires the write side and the read side to one connection, one lease and one watch stream. */
@@ -51,6 +65,7 @@ export class EtcdRegistry implements Registry {
   readonly #retired: RetiredKeys
   readonly #registrations = new Set<ServiceRegistration>()
   readonly #claims = new KeyClaims()
+  readonly #unaddressed: SharedCondition
   readonly #tables: SharedTables
   readonly #discoveries = new Set<Discovery>()
   #hold: NodeJS.Timeout | undefined
@@ -60,10 +75,11 @@ export class EtcdRegistry implements Registry {
   constructor(options: ResolvedOptions, clock: Clock) {
     this.#options = options
     this.#clock = clock
+    this.#unaddressed = new SharedCondition(clock, options.logger)
     this.#connection = new Connection(options, clock)
-    this.#stream = new WatchStream(this.#connection, clock)
+    this.#stream = new WatchStream(this.#connection, clock, options.logger)
     this.#watching = { connection: this.#connection, stream: this.#stream, clock }
-    this.#tables = new SharedTables(this.#watching, options.logger)
+    this.#tables = new SharedTables(this.#watching, options)
     this.#lease = new LeaseKeeper({
       connection: this.#connection,
       clock,
@@ -80,6 +96,11 @@ export class EtcdRegistry implements Registry {
 
   get logger(): Logger {
     return this.#options.logger
+  }
+
+  /** For servers: how long readers of the slowest format take to see that an instance left, in ms. */
+  get drainDelay(): number {
+    return Math.max(...this.#options.formats.map(({ format }) => format.defaults?.drainDelay ?? DRAIN_DELAY))
   }
 
   /** For adapters: `false` until the app has started, since nobody closes what belongs to one that failed to. */
@@ -105,7 +126,8 @@ export class EtcdRegistry implements Registry {
       logger,
       formats,
       watchKey: this.#watchKey,
-      address: () => resolveAddress(sources),
+      address: async () => resolveAddress({ ...sources, etcdHosts: await this.#connection.hosts() }),
+      unaddressed: this.#unaddressed,
       claim: (claimer, keys) => this.#claims.claim(claimer, keys),
       retired: this.#retired,
       closed: closed => this.#forget(closed),
@@ -138,7 +160,9 @@ export class EtcdRegistry implements Registry {
     this.#throwIfClosed()
     checkNames('options of services()', options, ['format'])
     const found = await Promise.all(
-      this.#readable(options.format).map(placed => listServices(this.#connection, placed)),
+      this.#readable(options.format).map(placed =>
+        listServices(this.#connection, placed, this.#options.allow),
+      ),
     )
     return [...new Set(found.flatMap(names => [...names]))].sort()
   }
@@ -146,10 +170,17 @@ export class EtcdRegistry implements Registry {
   status(): RegistryStatus {
     return {
       etcd: this.#connection.status(),
-      lease: this.#lease.status(),
       registrations: [...this.#registrations].map(registration => registration.status()),
       watches: this.#tables.status(),
     }
+  }
+
+  toJSON(): object {
+    return this.status()
+  }
+
+  static {
+    inspectAs('Registry', EtcdRegistry.prototype)
   }
 
   close(): Promise<void> {

@@ -1,5 +1,4 @@
-import { backoff } from './backoff.ts'
-import { type Clock, sleep } from './clock.ts'
+import type { Clock } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
@@ -30,15 +29,16 @@ export class RetiredKeys {
   }
 
   /**
-   * Resolves when none of them is there, or nobody keeps them alive any more. `known`: how they stand as far as we know;
-   * `leaver`: whose they were, who uses the lease for as long as this is waited for; `refused` hears why it takes so long.
+   * Resolves when none of them is there, or nobody keeps them alive any more; gives whether we saw them go. `known`: how
+   * they stand as far as we know; `leaver`: whose they were, who uses the lease for as long as this is waited for;
+   * `refused` hears why it takes so long.
    */
   async remove(
     known: Map<string, Known>,
     leaver?: LeaseUser,
     refused?: (error: EtcdRegisterError) => void,
-  ): Promise<void> {
-    const { clock, connection, lease } = this.#deps
+  ): Promise<boolean> {
+    const { connection, lease } = this.#deps
     const mayTake = (found: KeyValue) => lease.owns(found.lease)
     const never = new AbortController().signal
     for (let attempt = 0; known.size > 0; attempt += 1) {
@@ -52,14 +52,16 @@ export class RetiredKeys {
           }
         }
       } catch (error) {
-        const { retryable } = error as EtcdRegisterError
+        const { code, retryable } = error as EtcdRegisterError
+        // The registry is closed: its lease ends.
+        if (code === 'ERR_CLOSED') return false
         // Where the one who leaves is the last user, the end of the lease deletes what we may not.
-        if (!lease.used || (!retryable && !lease.usedBesides(leaver))) return
+        if (!lease.used || (!retryable && !lease.usedBesides(leaver))) return false
         if (!retryable) refused?.(error as EtcdRegisterError)
-        await sleep(clock, backoff(attempt, clock))
-        await connection.whenUp(never)
+        await connection.pause(attempt, never)
       }
     }
+    return true
   }
 
   /** Somebody else in this process has the key now. */
@@ -75,9 +77,11 @@ export class RetiredKeys {
   #watch(key: string, revision: number): void {
     const { clock, lease, watchKey } = this.#deps
     this.release(key)
-    const guard = new KeyGuard(watchKey, key, { revision, present: false }, found => {
+    const removeAgain = (found: KeyValue | undefined) => {
       if (found !== undefined && lease.owns(found.lease)) void this.remove(new Map([[key, knownOf(found)]]))
-    })
+    }
+    const observer = { changed: removeAgain, listed: removeAgain }
+    const guard = new KeyGuard(watchKey, key, { revision, present: false }, observer)
     const cancel = clock.after(LATEST, () => this.release(key))
     this.#stops.set(key, () => {
       cancel()

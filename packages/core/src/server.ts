@@ -1,29 +1,41 @@
 import cluster from 'node:cluster'
 import type { AddressInfo, Server } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Server as TlsServer } from 'node:tls'
+import { sleep, systemClock } from './clock.ts'
 import { beforeClose } from './close-hook.ts'
-import { type Connections, trackConnections } from './connections.ts'
+import { Condition } from './condition.ts'
+import { type Connections, type Cut, trackConnections } from './connections.ts'
 import { invalidOption } from './errors.ts'
-import { checkNames, milliseconds, SERVICE_OPTIONS } from './options.ts'
-import type { EtcdRegistry } from './registry.ts'
+import { inspectAs } from './inspect.ts'
+import { guardedLogger, resolveLogger } from './logger.ts'
+import { checkNames } from './option-names.ts'
+import { milliseconds, SERVICE_OPTIONS } from './options.ts'
+import { DRAIN_DELAY, type EtcdRegistry } from './registry.ts'
 import { defaultServiceName } from './service-name.ts'
-import { leaveOnSignals } from './shutdown.ts'
+import { type Leave, leaveOnSignals } from './shutdown.ts'
+import { quoted, shown } from './text.ts'
 import type { Logger, Registration, Registry, ServiceOptions } from './types.ts'
 
-export interface ServerOptions extends Partial<ServiceOptions> {
+export interface ServerOptions extends Omit<ServiceOptions, 'name' | 'port'> {
+  /** Default: `SERVICE_NAME`, else the name in the nearest package.json. */
+  name?: string | undefined
+  /** Default: the one that the server listens on. */
+  port?: number | undefined
   /**
-   * Milliseconds to go on serving after the instance left the roll, default 1000, or half of a `shutdownTimeout` below
-   * 2000; 0 in tests.
+   * Milliseconds to go on serving after the instance was deregistered; 0 for development and tests. Default: 1000, or the
+   * most that a format of the registry asks for (Traefik 3000, Kitex 6000), but at most half of a `shutdownTimeout` that
+   * is given. After Ctrl-C at a terminal there is none.
    */
-  drainDelay?: number
+  drainDelay?: number | undefined
   /** Bound of the whole shutdown in ms, default 10000 or 9000 more than `drainDelay`; what is open then is cut. */
-  shutdownTimeout?: number
+  shutdownTimeout?: number | undefined
   /** Leave on SIGTERM and SIGINT, default true. */
-  signals?: boolean
+  signals?: boolean | undefined
 }
 
 /**
- * `serving`: on the roll. `leaving`: going off it. `draining`: off it, and answering those who have not heard of it yet,
+ * `serving`: registered. `leaving`: deregistering. `draining`: deregistered, and answering those who have not heard of it yet,
  * until somebody closes the server. `closing`: finishing what is in flight. `off`: not listening, or not to be registered.
  */
 export type ServerState = 'off' | 'serving' | 'leaving' | 'draining' | 'closing'
@@ -32,13 +44,17 @@ export type ServerState = 'off' | 'serving' | 'leaving' | 'draining' | 'closing'
 export interface ServerRegistration {
   /** `undefined` until the server listens. */
   readonly registration: Registration | undefined
-  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  /**
+   * For a readiness check: true while the server listens and does not leave, whatever becomes of etcd, and also where it is
+   * not to be registered.
+   */
+  readonly ready: boolean
   readonly state: ServerState
-  /** Leaves the roll and lets go of the server and the signals; the server goes on. */
+  /** Deregisters and lets go of the server and the signals; the server goes on. */
   close(): Promise<void>
-  /** Leaves the roll and resolves after `drainDelay`; the server goes on until somebody closes it. */
+  /** Deregisters and resolves after `drainDelay`; the server goes on until somebody closes it. */
   leave(): Promise<void>
-  /** Leaves the roll, closes the server and waits for what is in flight; bounded by `shutdownTimeout`. */
+  /** Deregisters, closes the server and waits for what is in flight; bounded by `shutdownTimeout`. */
   shutdown(): Promise<void>
 }
 
@@ -51,7 +67,7 @@ export const SERVER_OPTIONS: readonly string[] = [
 
 /** What of it is decided before any server listens. */
 interface ResolvedServerOptions {
-  service: Partial<ServiceOptions> & { name: string }
+  service: Omit<ServiceOptions, 'port'> & { port?: number | undefined }
   drainDelay: number
   shutdownTimeout: number
   signals: boolean
@@ -61,9 +77,10 @@ interface ResolvedServerOptions {
 export function resolveServerOptions(options: ServerOptions, registry: Registry): ResolvedServerOptions {
   checkNames('server options', options, SERVER_OPTIONS)
   if (typeof registry?.register !== 'function') throw invalidOption('registry', 'a registry', registry)
+  const { drainDelay: asked = DRAIN_DELAY } = registry as Partial<EtcdRegistry>
   const {
     drainDelay,
-    shutdownTimeout = Math.max(10_000, (drainDelay ?? 0) + 9000),
+    shutdownTimeout = Math.max(10_000, (drainDelay ?? asked) + 9000),
     signals = true,
     ...given
   } = options
@@ -78,7 +95,7 @@ export function resolveServerOptions(options: ServerOptions, registry: Registry)
   }
   return {
     service,
-    drainDelay: drainDelay ?? Math.min(1000, Math.floor(shutdownTimeout / 2)),
+    drainDelay: drainDelay ?? Math.min(asked, Math.floor(shutdownTimeout / 2)),
     shutdownTimeout,
     signals,
   }
@@ -101,12 +118,21 @@ class AttachedServer implements ServerRegistration {
   readonly #registry: Registry
   readonly #options: ResolvedServerOptions
   readonly #connections: Connections
+  readonly #logger: Logger
+  readonly #unregistered: Condition
   readonly #detach: () => void
   #state: ServerState = 'off'
   /** Since the last `listening`; there can be one after we saw that the server listens. */
   #listening = false
   #registration: Registration | undefined
+  /** Since it listens: whether it leaves, or was let go of. */
+  #leaves = false
+  #deregistered: Promise<void> | undefined
   #left: Promise<void> | undefined
+  /** Aborted where nobody is to be waited for. */
+  #drain = new AbortController()
+  /** When the server was told to close. */
+  #closingSince: number | undefined
   /** Runs from the moment that somebody closes the server. */
   #bound: NodeJS.Timeout | undefined
 
@@ -117,31 +143,43 @@ class AttachedServer implements ServerRegistration {
     this.#options = resolveServerOptions(options, registry)
     this.#server = server
     this.#registry = registry
+    // Another implementation of a registry need not have one.
+    this.#logger = guardedLogger((registry as Partial<EtcdRegistry>).logger ?? resolveLogger(undefined))
+    this.#unregistered = new Condition(systemClock, this.#logger)
     this.#connections = trackConnections(server)
     const listening = () => this.#listen()
     const closed = () => this.#end()
     server.on('listening', listening).on('close', closed)
     const forgetClose = beforeClose(server, {
       leave: () => {
-        this.#bound ??= setTimeout(() => this.#connections.cut(), this.#options.shutdownTimeout)
+        this.#closingSince ??= performance.now()
+        this.#bound ??= setTimeout(
+          () => this.#connections.cut(cut => this.#warnOfCut(cut)),
+          this.#options.shutdownTimeout,
+        )
         return this.leave()
       },
       closing: () => {
         if (this.#state !== 'off') this.#state = 'closing'
         this.#connections.closeAsIdle()
+        this.#tellOfClosing()
       },
+      unsent: () => this.#connections.unsent(),
     })
     const forgetSignals = this.#options.signals
-      ? leaveOnSignals({ leave: () => this.leave(), shutdown: () => this.shutdown() })
+      ? leaveOnSignals({ leave: how => this.leave(how), shutdown: how => this.shutdown(how) })
       : () => {}
-    this.#detach = () => {
-      forgetSignals()
+    const forget = () => {
       forgetClose()
-      server.off('listening', listening)
-      // What is closing meanwhile still ends in order.
-      if (this.#bound !== undefined) return
       server.off('close', closed)
       this.#connections.forget()
+    }
+    this.#detach = () => {
+      forgetSignals()
+      server.off('listening', listening)
+      // What is closing meanwhile still ends in order.
+      if (this.#bound === undefined) forget()
+      else server.once('close', forget)
     }
     if (server.listening) listening()
   }
@@ -150,18 +188,32 @@ class AttachedServer implements ServerRegistration {
     return this.#registration
   }
 
+  get ready(): boolean {
+    return this.#server.listening && !this.#leaves
+  }
+
   get state(): ServerState {
     return this.#state
   }
 
-  async close(): Promise<void> {
-    this.#detach()
-    await this.#registration?.deregister()
+  toJSON(): object {
+    return { state: this.state, registration: this.registration }
   }
 
-  async shutdown(): Promise<void> {
+  static {
+    inspectAs('ServerRegistration', AttachedServer.prototype)
+  }
+
+  async close(): Promise<void> {
+    this.#leaves = true
+    this.#detach()
+    await this.#deregister()
+  }
+
+  async shutdown(how?: Leave): Promise<void> {
+    const left = this.leave(how)
     if (this.#server.listening && this.#bound === undefined) this.#server.close()
-    await this.leave()
+    await left
     if (this.#bound !== undefined) await this.#connections.settled()
   }
 
@@ -172,8 +224,7 @@ class AttachedServer implements ServerRegistration {
     try {
       this.#register()
     } catch (err) {
-      const { name } = this.#options.service
-      this.#logger?.error({ err, service: name }, 'a server listens that cannot be registered')
+      this.#warnOfUnregistered({ err }, 'a server listens that cannot be registered')
     }
   }
 
@@ -181,8 +232,8 @@ class AttachedServer implements ServerRegistration {
     const server = this.#server
     const address = server.address() as AddressInfo | string | null
     if (address === null || typeof address === 'string') {
-      const text = `a server on the unix socket ${address} cannot be registered: others could not reach it`
-      this.#logger?.warn({ address }, text)
+      const text = `a server on the unix socket ${quoted(address ?? '')} cannot be registered: others could not reach it`
+      this.#warnOfUnregistered({ address: shown(address ?? '') }, text)
       return
     }
     const { port = address.port, protocol = server instanceof TlsServer ? 'https' : undefined } =
@@ -190,40 +241,103 @@ class AttachedServer implements ServerRegistration {
     const service = { ...this.#options.service, port, ...(protocol !== undefined && { protocol }) }
     this.#registration = (this.#registry as EtcdRegistry).register(service, {
       bound: address.address,
-      // The workers of a cluster share the address: the end of one must not take the others off the roll.
+      // The workers of a cluster share the address: the end of one must not deregister the others.
       idSuffix: cluster.isWorker ? `-w${cluster.worker!.id}` : '',
     })
+    this.#deregistered = undefined
     this.#left = undefined
+    this.#drain = new AbortController()
     this.#state = 'serving'
+    const { name } = this.#options.service
+    const message = `a server listens now that can be registered as "${name}"`
+    this.#unregistered.ends(() => ({ fields: { service: name }, message }))
   }
 
   /** With the server, or before it listens anew. */
   #end(): void {
     clearTimeout(this.#bound)
     this.#bound = undefined
+    this.#tellOfEnd()
+    this.#leaves = false
     this.#state = 'off'
     this.#listening = this.#server.listening
     this.#connections.ended()
-    void this.#registration?.deregister()
+    void this.#deregister()
   }
 
-  /** Of our registries; another implementation need not have one. */
-  get #logger(): Logger | undefined {
-    return (this.#registry as Partial<EtcdRegistry>).logger
+  /** Once. Never rejects, and is bounded: the end of the app must not depend on another implementation of a registry. */
+  #deregister(timeout = 3000): Promise<void> {
+    this.#deregistered ??= this.#deregisterNow(timeout)
+    return this.#deregistered
   }
 
-  leave(): Promise<void> {
-    this.#left ??= this.#state === 'serving' ? this.#leaveNow(this.#registration!) : undefined
+  async #deregisterNow(timeout: number): Promise<void> {
+    const { name: service } = this.#options.service
+    const warn = (fields: object, message: string) => this.#logger.warn({ ...fields, service }, message)
+    const bound = new AbortController()
+    const deregister = async () => this.#registration?.deregister({ timeout })
+    const late = async () => {
+      await sleep(systemClock, timeout, bound.signal)
+      if (!bound.signal.aborted) warn({ timeout }, `"${service}" was not deregistered within ${timeout} ms`)
+    }
+    try {
+      await Promise.race([deregister(), late()])
+    } catch (err) {
+      warn({ err }, `"${service}" could not be deregistered`)
+    } finally {
+      bound.abort()
+    }
+  }
+
+  #tellOfClosing(): void {
+    const { name: service } = this.#options.service
+    const requests = this.#connections.requests()
+    const text = `"${service}" takes no more connections; waiting for ${counted(requests, 'request')}`
+    this.#logger.info({ service, requests }, text)
+  }
+
+  #tellOfEnd(): void {
+    if (this.#closingSince === undefined) return
+    const { name: service } = this.#options.service
+    const ms = Math.round(performance.now() - this.#closingSince)
+    this.#closingSince = undefined
+    this.#logger.info({ service, ms }, `the shutdown of "${service}" is done, after ${ms} ms`)
+  }
+
+  #warnOfCut({ connections, requests }: Cut): void {
+    const { service, shutdownTimeout } = this.#options
+    const cut = `cut ${counted(connections, 'connection')} of "${service.name}"`
+    const text = `${cut} after shutdownTimeout (${shutdownTimeout} ms), with ${counted(requests, 'request')} under way`
+    this.#logger.warn({ service: service.name, shutdownTimeout, connections, requests }, text)
+  }
+
+  #warnOfUnregistered(more: object, message: string): void {
+    const { name } = this.#options.service
+    this.#unregistered.begins(message, { fields: { ...more, service: name }, message })
+  }
+
+  leave({ drain }: Leave = { drain: true }): Promise<void> {
+    this.#leaves = true
+    if (!drain) this.#drain.abort()
+    this.#left ??= this.#state === 'serving' ? this.#leaveNow(this.#registration) : undefined
     return this.#left ?? Promise.resolve()
   }
 
-  async #leaveNow(registration: Registration): Promise<void> {
-    const { drainDelay, shutdownTimeout } = this.#options
-    const known = registration.state === 'registered' || registration.state === 'suspended'
+  async #leaveNow(registration: Registration | undefined): Promise<void> {
+    const { drainDelay, shutdownTimeout, service } = this.#options
+    const { signal } = this.#drain
+    const known = registration?.state === 'registered' || registration?.state === 'suspended'
     this.#state = 'leaving'
     this.#connections.sendElsewhere()
-    await registration.deregister({ timeout: Math.min(3000, shutdownTimeout - drainDelay) })
+    await this.#deregister(Math.min(3000, shutdownTimeout - drainDelay))
     if (this.#state === 'leaving') this.#state = 'draining'
-    if (known && drainDelay > 0) await new Promise(resolve => setTimeout(resolve, drainDelay))
+    if (!known || drainDelay === 0 || signal.aborted) return
+    const text = `"${service.name}" is deregistered; draining for ${drainDelay} ms`
+    this.#logger.info({ service: service.name, drainDelay }, text)
+    await pause(drainDelay, undefined, { signal }).catch(() => {})
   }
+}
+
+function counted(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`
 }

@@ -1,8 +1,12 @@
 import type { Server } from 'node:net'
 import { invalidOption } from './errors.ts'
+import { ExpectedServer } from './expected-server.ts'
 import { onListening } from './listening.ts'
-import { checkNames, optionsNamed, REGISTRY_OPTIONS } from './options.ts'
+import { guardedLogger, resolveLogger } from './logger.ts'
+import { checkNames } from './option-names.ts'
+import { optionsNamed, REGISTRY_OPTIONS } from './options.ts'
 import { createRegistry, type EtcdRegistry } from './registry.ts'
+import { requestListeners } from './request-listeners.ts'
 import {
   attachServer,
   resolveServerOptions,
@@ -19,41 +23,49 @@ import type { Registration, Registry, RegistryOptions } from './types.ts'
  */
 export interface EtcdRegisterOptions extends RegistryOptions, ServerOptions {
   /** Use this registry, which stays yours to close. */
-  registry?: Registry
+  registry?: Registry | undefined
   /** `false`: register nothing, for tests. Default true. */
-  enabled?: boolean
+  enabled?: boolean | undefined
   /** The server to register, where it cannot be found through the app. */
-  server?: Server
+  server?: Server | undefined
 }
 
 /** The part that adapters share: a registry, and the servers of one app in it. */
 export interface ServiceHost {
   readonly registration: Registration | undefined
-  /** Of the server that was attached last; `off` before. */
+  /** For a readiness check: false from the moment that the server which listened last leaves; true before one listens. */
+  readonly ready: boolean
+  /** Of the server that was attached last, of several that listen; `off` before. */
   readonly state: ServerState
   readonly registry: Registry
   attach(server: Server): ServerRegistration
-  /** Attaches every server that listens, now or later, and is the app's. */
-  attachWhere(isOurs: (server: Server) => boolean): void
-  /** Warns if other servers of the process listen, and none was attached 10 s later. */
-  expectServer(): void
+  /**
+   * Attaches every server that listens, now or later, and is the app's. `requestListeners`: those that it has, and those
+   * that a library took away from it before it listened.
+   */
+  attachWhere(isOurs: (server: Server, requestListeners: readonly object[]) => boolean): void
+  /**
+   * Warns if a server of the process listens, and none of the app is there 1.5 s later; once more when one is found.
+   * `advice`: how to name the server. `isKnown`: whether it is; by default, whether any is attached.
+   */
+  expectServer(advice?: string, isKnown?: () => boolean): void
   /** The last resort: the server of the first request, with a warning once, since it registers late. */
   attachFrom(request: unknown): void
-  /** Leaves the roll and resolves after `drainDelay`; the servers go on until somebody closes them. */
+  /** Deregisters and resolves after `drainDelay`; the servers go on until somebody closes them. */
   leave(): Promise<void>
-  /** Leaves the roll and closes the servers, for frameworks that end in an order of their own. */
+  /** Deregisters and closes the servers, for frameworks that end in an order of their own. */
   shutdown(): Promise<void>
   close(): Promise<void>
 }
 
-const NOT_FOUND = 'the server was not found through the app; pass it as "server", or call attach(server)'
+const ADVICE = 'pass it as "server", or call attach(server)'
 
 const ADAPTER_OPTIONS = [
   ...new Set([...SERVER_OPTIONS, ...REGISTRY_OPTIONS, 'registry', 'enabled', 'server']),
 ]
 
-/** Other servers may listen before the app does, such as one for metrics; after this time, in ms, it is overdue. */
-const OVERDUE = 10_000
+/** Supertest has a server for each request; the registry is closed if no other one listens for so long, in ms. */
+const BETWEEN_SERVERS = 500
 
 /** For writers of adapters: of all their options, those of the registry. */
 export function registryOptionsOf(options: RegistryOptions): RegistryOptions {
@@ -69,27 +81,39 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
   let latest: ServerRegistration | undefined
+  /** Some never do, such as the one that Nest makes for an app which is given servers of its own. */
+  let listened: ServerRegistration | undefined
   if (typeof enabled !== 'boolean') throw invalidOption('enabled', 'true or false', enabled)
   let registry = given ?? createRegistry(registryOptions)
-  if (enabled) resolveServerOptions(serverOptions, registry)
+  const service = enabled ? resolveServerOptions(serverOptions, registry).service.name : options.name
+  // Another implementation of a registry need not have a logger.
+  const logger = guardedLogger((registry as Partial<EtcdRegistry>).logger ?? resolveLogger(options.logger))
+  const expected = new ExpectedServer(service, logger)
   let closed = false
-  let found = false
   /** By `close()`; then only an explicit `attach()` brings it back. */
   let ended = false
+  let closing: NodeJS.Timeout | undefined
 
-  const warn = (message: string) =>
-    (registry as Partial<EtcdRegistry>).logger?.warn({ service: options.name }, message)
+  /** The last one that listens, else the last one. */
+  const current = () => [...attached.values()].findLast(({ state }) => state !== 'off') ?? latest
 
   const attach = (server: Server): ServerRegistration => {
     const present = attached.get(server)
-    if (present !== undefined || !enabled) return present ?? disabled
+    if (present !== undefined) return present
+    clearTimeout(closing)
     if (closed && given === undefined) registry = createRegistry(registryOptions)
     closed = false
-    found = true
-    latest = attachServer(server, registry, serverOptions)
-    attached.set(server, latest)
+    const registration = enabled ? attachServer(server, registry, serverOptions) : leftAlone(server)
+    const listens = () => {
+      listened = registration
+      expected.found()
+    }
+    latest = registration
+    attached.set(server, registration)
     server.once('close', () => void detach(server))
-    return latest
+    if (server.listening) listens()
+    else server.once('listening', listens)
+    return registration
   }
 
   /** A server that listens again is attached again. */
@@ -99,42 +123,43 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     server.once('listening', () => ended || attach(server))
     await registration?.close()
     if (attached.size > 0 || given !== undefined) return
+    if (enabled) await closeRegistry()
+    else closing = setTimeout(closeRegistry, BETWEEN_SERVERS).unref()
+  }
+
+  const closeRegistry = async () => {
     closed = true
     await registry.close()
   }
 
   const host: ServiceHost = {
     get registration() {
-      return latest?.registration
+      return current()?.registration
+    },
+    get ready() {
+      return listened?.ready ?? !ended
     },
     get state() {
-      return latest?.state ?? 'off'
+      return current()?.state ?? 'off'
     },
     get registry() {
       return registry
     },
     attach,
     attachWhere(isOurs) {
-      if (!enabled || own !== undefined) return
-      forget.push(onListening(server => isOurs(server) && attach(server)))
+      if (own !== undefined) return
+      forget.push(onListening(server => isOurs(server, requestListeners(server)) && attach(server)))
     },
-    expectServer() {
+    expectServer(advice = ADVICE, isKnown = () => attached.size > 0) {
       if (!enabled || own !== undefined) return
-      let overdue: NodeJS.Timeout | undefined
-      const warnLater = (server: Server) => {
-        if (server.listenerCount('request') === 0) return
-        overdue ??= setTimeout(() => {
-          if (!found && !ended) warn(`not registered: ${NOT_FOUND}`)
-        }, OVERDUE).unref()
-      }
-      forget.push(onListening(warnLater), () => clearTimeout(overdue))
+      forget.push(expected.expect(isKnown, advice))
     },
     attachFrom(request) {
-      if (attached.size > 0 || !enabled || ended) return
+      if (attached.size > 0 || ended) return
       const server = (request as { socket?: { server?: Server } })?.socket?.server
       if (server === undefined) return
+      if (enabled) expected.foundLate(ADVICE)
       attach(server)
-      warn(`registered with the first request only: ${NOT_FOUND}`)
     },
     async leave() {
       await Promise.all([...attached.values()].map(registration => registration.leave()))
@@ -144,21 +169,31 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
     },
     async close() {
       ended = true
+      clearTimeout(closing)
       for (const stop of forget) stop()
       await Promise.all([...attached.values()].map(registration => registration.close()))
       attached.clear()
-      closed = true
-      if (given === undefined) await registry.close()
+      if (given === undefined) await closeRegistry()
     },
   }
   if (own !== undefined) attach(own)
   return host
 }
 
-const disabled: ServerRegistration = {
-  registration: undefined,
-  state: 'off',
-  close: () => Promise.resolve(),
-  leave: () => Promise.resolve(),
-  shutdown: () => Promise.resolve(),
+/** With `enabled: false`: followed, since the registry ends with it, but not registered. */
+function leftAlone(server: Server): ServerRegistration {
+  let leaves = false
+  const leave = async () => {
+    leaves = true
+  }
+  return {
+    registration: undefined,
+    get ready() {
+      return server.listening && !leaves
+    },
+    state: 'off',
+    close: leave,
+    leave,
+    shutdown: leave,
+  }
 }

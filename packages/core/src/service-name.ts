@@ -1,33 +1,61 @@
-import { readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import { invalidOption } from './errors.ts'
+import { readFileSync, realpathSync } from 'node:fs'
+import { dirname, join, resolve, sep } from 'node:path'
+import { refusedOption } from './errors.ts'
+import { validateName } from './options.ts'
+import { shown } from './text.ts'
 
-/** `SERVICE_NAME`, else the name in the nearest package.json without its scope. Throws `ERR_INVALID_OPTION` if there is none. */
+/**
+ * `SERVICE_NAME`, else the name in the nearest package.json without its scope: from the script that PM2 was given, from
+ * the main module, and from the working directory. A launcher such as Jest or nx is a main module, too, so nothing inside
+ * `node_modules` counts. Throws `ERR_INVALID_OPTION`.
+ */
 export function defaultServiceName(
   env: NodeJS.ProcessEnv = process.env,
   script: string | undefined = process.argv[1],
+  folder: string = process.cwd(),
 ): string {
-  if (env.SERVICE_NAME) return env.SERVICE_NAME
-  const starts = [...(script === undefined ? [] : [dirname(resolve(script))]), process.cwd()]
-  for (const start of starts) {
-    for (let folder = start, up = dirname(start); ; folder = up, up = dirname(up)) {
-      const name = packageName(join(folder, 'package.json'))
-      if (name !== undefined) return name.replace(/^@[^/]*\//, '')
-      if (folder === up) break
+  if (env.SERVICE_NAME) return valid(env.SERVICE_NAME, 'SERVICE_NAME')
+  let unread = ''
+  for (const start of [env.pm_exec_path, script, folder]) {
+    if (!start) continue
+    const place = realPath(resolve(start))
+    if (place.split(sep).includes('node_modules')) continue
+    // A script may be a folder as well: `node .`
+    for (let at = place, up = dirname(at); ; at = up, up = dirname(up)) {
+      const file = join(at, 'package.json')
+      const { name, failure } = packageName(file)
+      if (name !== undefined) return valid(name.replace(/^@[^/]*\//, ''), file)
+      const isScript = at === place && start !== folder
+      if (failure !== undefined && !isScript) unread ||= `; ${shown(file)} could not be read: ${failure}`
+      if (at === up) break
     }
   }
-  throw invalidOption(
-    'name',
-    'given, or in SERVICE_NAME, or the "name" in the nearest package.json',
-    undefined,
-  )
+  const rule =
+    'given, or in the environment variable SERVICE_NAME, or the "name" in the package.json of the app: none was found above the main module or the working directory, outside of node_modules'
+  throw refusedOption('name', `${rule}${unread}`)
 }
 
-function packageName(file: string): string | undefined {
+/** Without symbolic links: the commands in `.bin` and in the folders of the `PATH` are some. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
+}
+
+function valid(name: string, source: string): string {
+  validateName(name, source)
+  return name
+}
+
+/** `failure`: the code of what forbade to read a file, as Node's permission model does. */
+function packageName(file: string): { name?: string; failure?: string } {
   try {
     const { name } = JSON.parse(readFileSync(file, 'utf8')) as { name?: unknown }
-    return typeof name === 'string' && name !== '' ? name : undefined
-  } catch {
-    return undefined
+    return typeof name === 'string' && name !== '' ? { name } : {}
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ERR_ACCESS_DENIED' || code === 'EACCES' ? { failure: code } : {}
   }
 }

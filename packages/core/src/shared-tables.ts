@@ -1,8 +1,13 @@
 import type { DiscoverySource } from './discovery.ts'
-import type { PlacedFormat } from './formats/index.ts'
+import { type PlacedFormat, sameFormat } from './formats/index.ts'
 import { InstanceTable } from './instance-table.ts'
-import type { Logger, RegistryStatus } from './types.ts'
+import type { Allow, Logger, RegistryStatus } from './types.ts'
 import { RangeWatch, type WatchDeps } from './watch.ts'
+
+interface ReadOptions {
+  allow: Allow | undefined
+  logger: Logger
+}
 
 interface SharedTable {
   name: string
@@ -15,12 +20,12 @@ interface SharedTable {
 /** One table, kept current, for all discoveries of one name and the same formats. */
 export class SharedTables {
   readonly #deps: WatchDeps
-  readonly #logger: Logger
+  readonly #reading: ReadOptions
   readonly #tables = new Set<SharedTable>()
 
-  constructor(deps: WatchDeps, logger: Logger) {
+  constructor(deps: WatchDeps, reading: ReadOptions) {
     this.#deps = deps
-    this.#logger = logger
+    this.#reading = reading
   }
 
   /** Until it is released. */
@@ -32,12 +37,13 @@ export class SharedTables {
       name,
       table,
       get revision() {
-        return Math.min(...watches.map(({ watch }) => watch.revision))
+        return Math.max(...watches.map(({ watch }) => watch.revision))
       },
       release: () => {
         shared.users -= 1
         if (shared.users > 0) return
         for (const { watch } of watches) watch.close()
+        table.close()
         this.#tables.delete(shared)
       },
     }
@@ -60,7 +66,8 @@ export class SharedTables {
   }
 
   #open(name: string, formats: readonly PlacedFormat[]): SharedTable {
-    const table = new InstanceTable({ name, formats, clock: this.#deps.clock, logger: this.#logger })
+    const { allow, logger } = this.#reading
+    const table = new InstanceTable({ name, formats, allow, clock: this.#deps.clock, logger })
     const watches = table.ranges.map(({ range, rows }) => {
       return { range, rows, watch: new RangeWatch(this.#deps, range, rows) }
     })
@@ -70,7 +77,8 @@ export class SharedTables {
   }
 }
 
-/** In one registry a format has one place. */
 function sameFormats(a: readonly PlacedFormat[], b: readonly PlacedFormat[]): boolean {
-  return a.length === b.length && a.every(({ format }, i) => format === b[i]?.format)
+  const same = (one: PlacedFormat, other: PlacedFormat) =>
+    one.namespace === other.namespace && sameFormat(one.format, other.format)
+  return a.length === b.length && a.every((one, i) => same(one, b[i]!))
 }

@@ -1,5 +1,7 @@
 import { constants } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import { isMainThread } from 'node:worker_threads'
+import { isInForeground } from './terminal.ts'
 
 /** The last is how nodemon restarts; it can mean anything else to an app, so it counts only where nobody else listens. */
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const
@@ -8,10 +10,15 @@ type Signal = (typeof SIGNALS)[number]
 
 /** Someone who has to leave before the process ends. */
 export interface Participant {
-  /** Off the roll, so that no new traffic comes; the app goes on. */
-  leave(): Promise<void>
+  /** Deregisters, so that no new traffic comes; the app goes on. */
+  leave(options: Leave): Promise<void>
   /** That, and everything closed. */
-  shutdown(): Promise<void>
+  shutdown(options: Leave): Promise<void>
+}
+
+export interface Leave {
+  /** Whether to serve on for those who have not heard of it yet. */
+  drain: boolean
 }
 
 interface Shutdown {
@@ -32,6 +39,9 @@ const SIGNAL_EXIT = Symbol.for('signal-exit emitter')
 
 /** Ctrl-C reaches a child of npm twice within this time, in ms. */
 const DUPLICATE = 500
+
+/** After the servers have closed, an app that took the first signal has this time to end the process itself, in ms. */
+const GRACE = 500
 
 /** PM2 stops an app with `shutdown_with_message` by this message; what listens before the app starts is PM2's own. */
 const PM2_MESSAGE = 'shutdown'
@@ -77,19 +87,29 @@ function install(): void {
 async function end(what: string, appHandles: boolean, endProcess: () => void): Promise<void> {
   const participants = [...state.participants]
   const now = performance.now()
+  // At a terminal somebody waits, and no load balancer has to hear of it.
+  const drain = what !== 'SIGINT' || !isInForeground()
   if (appHandles) {
     state.handled.set(what, now)
-    await Promise.all(participants.map(participant => participant.leave()))
+    await Promise.allSettled(participants.map(participant => participant.leave({ drain })))
     return
   }
-  // Also where the app took the first one, and listens no longer.
-  const since = state.endingSince ?? state.handled.get(what)
-  if (since !== undefined) {
-    if (now - since > DUPLICATE) endProcess()
+  const { endingSince } = state
+  if (endingSince !== undefined) {
+    if (now - endingSince > DUPLICATE) endProcess()
     return
   }
   state.endingSince = now
-  await Promise.all(participants.map(participant => participant.shutdown()))
+  // Where the app took the first one, and listens no longer, it may have raised the signal again.
+  const handledAt = state.handled.get(what)
+  if (handledAt !== undefined && now - handledAt > DUPLICATE) {
+    await Promise.allSettled(participants.map(participant => participant.leave({ drain: false })))
+    endProcess()
+    return
+  }
+  await Promise.allSettled(participants.map(participant => participant.shutdown({ drain })))
+  // Or it came twice, and the app is still cleaning up.
+  if (handledAt !== undefined) await pause(GRACE)
   endProcess()
 }
 

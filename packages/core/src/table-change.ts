@@ -6,6 +6,8 @@ export class TableChange {
   readonly removed: ServiceInstance[] = []
   readonly updated: ServiceInstance[] = []
   readonly previous: ServiceInstance[] = []
+  /** Nothing changed in them, but their keys were created anew. */
+  readonly renewed: ServiceInstance[] = []
 
   note(before: ServiceInstance | undefined, after: ServiceInstance | undefined): void {
     if (before === after) return

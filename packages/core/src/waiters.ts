@@ -1,3 +1,14 @@
+import { EtcdRegisterError } from './errors.ts'
+
+/** Ends a wait early. */
+interface Abort {
+  signal: AbortSignal | undefined
+  /** What was waited for, and what is known of why it did not come. */
+  message(): string
+}
+
+const NEVER: Abort = { signal: undefined, message: () => '' }
+
 /** Those who wait for something to become true; `wake()` makes them look again. */
 export class Waiters {
   readonly #waiting = new Set<() => void>()
@@ -6,8 +17,8 @@ export class Waiters {
     for (const look of [...this.#waiting]) look()
   }
 
-  /** Resolves once `check` returns true; rejects with what it throws, or with the signal's reason. */
-  until(check: () => boolean, signal?: AbortSignal): Promise<void> {
+  /** Resolves once `check` returns true; rejects with what it throws, or with `ERR_ABORTED`. */
+  until(check: () => boolean, { signal, message }: Abort = NEVER): Promise<void> {
     // Many may wait with one signal: that is no leak of it, which Node would warn of.
     const aborted = signal && AbortSignal.any([signal])
     return new Promise((resolve, reject) => {
@@ -18,7 +29,7 @@ export class Waiters {
       }
       const look = () => {
         try {
-          signal?.throwIfAborted()
+          if (signal?.aborted) throw new EtcdRegisterError('ERR_ABORTED', message(), { cause: signal.reason })
           if (check()) settle(resolve)
         } catch (error) {
           settle(() => reject(error))

@@ -1,15 +1,12 @@
-import { backoff } from './backoff.ts'
-import { type Clock, sleep } from './clock.ts'
 import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 
 export interface WorkerDeps {
-  clock: Clock
-  connection: Pick<Connection, 'whenUp'>
+  connection: Pick<Connection, 'pause'>
 }
 
 export interface Work {
-  /** Comes first; again only if it failed. */
+  /** Comes first; again only if it failed. What it does goes on when the signal comes, and its end is not waited for. */
   prepare(): Promise<void>
   /** Whether there is all that it takes; if not, `look()` tells of a change. */
   ready(): boolean
@@ -26,8 +23,9 @@ export class Worker {
   #wake = () => {}
 
   constructor(deps: WorkerDeps, work: Work, signal: AbortSignal) {
+    const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
     signal.addEventListener('abort', () => this.#wake())
-    this.over = this.#run(deps, work, signal)
+    this.over = this.#run(deps, work, signal, aborted)
   }
 
   /** There may be something to do; however often that is said before its turn, it works once. */
@@ -36,11 +34,17 @@ export class Worker {
     this.#wake()
   }
 
-  async #run({ clock, connection }: WorkerDeps, work: Work, signal: AbortSignal): Promise<void> {
+  async #run(
+    { connection }: WorkerDeps,
+    work: Work,
+    signal: AbortSignal,
+    aborted: Promise<void>,
+  ): Promise<void> {
     let prepared = false
     for (let attempt = 0; !signal.aborted; ) {
       try {
-        if (!prepared) await work.prepare()
+        // It writes nothing, so nobody has to wait for it.
+        if (!prepared) await Promise.race([work.prepare(), aborted])
         prepared = true
         while (!signal.aborted && !(this.#dirty && work.ready())) {
           await new Promise<void>(resolve => {
@@ -55,8 +59,7 @@ export class Worker {
         if (signal.aborted) return
         this.#dirty = true
         work.failed(error as EtcdRegisterError)
-        await sleep(clock, backoff(attempt, clock), signal)
-        await connection.whenUp(signal)
+        await connection.pause(attempt, signal)
         attempt += 1
       }
     }

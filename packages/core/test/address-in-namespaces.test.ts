@@ -6,8 +6,16 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 
-const script = fileURLToPath(new URL('./fixtures/address.sh', import.meta.url))
-const inNamespaces = ['--net', '--mount', '--map-root-user']
+const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url))
+const inNamespaces = [
+  '--net',
+  '--mount',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  '--mount-proc',
+  '--map-root-user',
+]
 
 interface Machine {
   interfaces?: string
@@ -17,13 +25,18 @@ interface Machine {
 }
 
 /** What an instance would advertise on a machine with these interfaces. It ends with the process that it is for. */
-async function advertised({ interfaces = '-', gateway = '-', hosts = '', etcd }: Machine): Promise<string> {
+function advertised({ interfaces = '-', gateway = '-', hosts = '', etcd }: Machine): Promise<string> {
+  return run('address.sh', folder => [interfaces, gateway, hosts, etcd, join(folder, 'hosts')])
+}
+
+/** What a script says, in namespaces that end with it. Its last arguments may name what is in a folder for it. */
+async function run(script: string, args: (folder: string) => string[]): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'namespace-'))
   const { SERVICE_HOST, POD_IP, HOST_IP, ...rest } = process.env
-  const env = { ...rest, NODE: process.execPath, HOSTS_FILE: join(folder, 'hosts') }
-  const args = [...inNamespaces, 'sh', script, interfaces, gateway, hosts, etcd]
+  const env = { ...rest, NODE: process.execPath, ETCD: process.env.ETCD_BIN ?? 'etcd' }
+  const command = [...inNamespaces, 'sh', fixture(script), ...args(folder)]
   try {
-    return (await promisify(execFile)('unshare', args, { env, timeout: 60_000 })).stdout.trim()
+    return (await promisify(execFile)('unshare', command, { env, timeout: 60_000 })).stdout.trim()
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -109,6 +122,11 @@ describe.skipIf(!haveNamespaces() && !process.env.CI)(
       ],
     ])('%s', async (_, machine, expected) => {
       expect(await advertised(machine)).toBe(expected)
+    })
+
+    test.concurrent('the address that the machine has now, also while connections live on without theirs', async () => {
+      const moved = await run('moves.sh', folder => [join(folder, 'etcd')])
+      expect(moved).toBe('10.9.9.2:8000 -> 10.9.9.3:8000 by route-to-etcd')
     })
 
     test.concurrent('nothing, with an error that says what to set, where several could be meant or there is none', async () => {

@@ -1,7 +1,14 @@
 import { createSocket } from 'node:dgram'
 import type { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type AddressSources, authority, isHost, knownAddress, resolveAddress } from '../src/address.ts'
+import {
+  type AddressSources,
+  authority,
+  isHost,
+  isWildcard,
+  knownAddress,
+  resolveAddress,
+} from '../src/address.ts'
 
 /** Interfaces of a machine, each given as an address; `lo` is always there. */
 function machine(...addresses: string[]): typeof networkInterfaces {
@@ -109,6 +116,14 @@ describe('the advertised host, by the first rule that gives one', () => {
     await expect(resolve({ ...away, interfaces: machine() })).rejects.toThrow(
       'no interface has a routable address',
     )
+    const refuses = () => {
+      throw new Error('uv_interface_addresses returned error 13')
+    }
+    const unsaid = resolve({ ...away, interfaces: refuses })
+    await expect(unsaid).rejects.toMatchObject({ code: 'ERR_NO_ADDRESS' })
+    await expect(unsaid).rejects.toThrow(
+      'The system does not say which addresses this machine has: Error: uv_interface_addresses returned error 13. Set the option "host"',
+    )
   })
 })
 
@@ -136,8 +151,8 @@ test.each([
   ['orders.default.svc.cluster.local', true],
   ['my_host', true],
   ['3com.example', true],
-  [`${'a'.repeat(250)}.de`, true],
-  [`${'a'.repeat(251)}.de`, false],
+  [`${'a.'.repeat(125)}com`, true],
+  [`${'a.'.repeat(125)}info`, false],
   ['fe80::1%eth0', false],
   ['[::1]', false],
   ['', false],
@@ -148,6 +163,17 @@ test.each([
   ['a:1', false],
   ['a@b', false],
   ['ä.example', false],
+  [`${'a'.repeat(63)}.example`, true],
+  [`${'a'.repeat(64)}.example`, false],
+  ['a-.example', false],
+  ['a.-b', false],
+  ['a.', true],
+  ['a..', false],
+  ['.', false],
+  ['xn--mnchen-3ya.example', true],
+  ['xn--a', false],
+  ['XN--A.example', false],
+  ['orders.xn--', false],
   ['256.1.1.1', false],
   ['1.2.3', false],
   ['127.1', false],
@@ -158,6 +184,25 @@ test.each([
   // What we take for a host, a URL takes for the same one.
   if (expected)
     expect(new URL(`http://${authority(host, 80)}/`).hostname).toBe(authority(host, 80).slice(0, -3))
+})
+
+test.each([
+  ['0.0.0.0', true],
+  ['::', true],
+  ['0:0:0:0:0:0:0:0', true],
+  ['::0.0.0.0', true],
+  ['::ffff:0.0.0.0', true],
+  ['::FFFF:0:0', true],
+  ['0:0:0:0:0:ffff:0.0.0.0', true],
+  ['0.0.0.1', false],
+  ['::1', false],
+  ['::ffff:0:1', false],
+  ['::ffff:10.0.0.5', false],
+  ['ffff::', false],
+  ['::ffff:0:0:0', false],
+  ['f', false],
+])('is %s every address of the machine: %s', (host, expected) => {
+  expect(isWildcard(host)).toBe(expected)
 })
 
 test('IPv6 stands in brackets before a port', () => {

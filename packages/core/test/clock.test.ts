@@ -61,3 +61,17 @@ test('what was due before now runs at once, and without a warning', async () => 
   process.off('warning', note)
   expect(warnings).toEqual([])
 })
+
+test.each([2 ** 31, 9_000_000_000_000, Number.POSITIVE_INFINITY])(
+  'a timer of %d ms does not fire at once',
+  async ms => {
+    let fired = false
+    const cancel = systemClock.after(ms, () => {
+      fired = true
+    })
+    // Those of 1 ms come before one of 20 ms.
+    await new Promise(resolve => setTimeout(resolve, 20))
+    cancel()
+    expect(fired).toBe(false)
+  },
+)

@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { Emitter } from '../src/emitter.ts'
 import { forbidUnhandled } from './support/unhandled.ts'
@@ -55,4 +56,25 @@ test('a listener for once hears once, one that leaves in the middle does not dis
   it.ring(1)
   it.ring(2)
   expect(heard).toEqual(['once', 'leaving', 'this', 'this'])
+})
+
+test('one that gives a promise of another kind, which rejects, is logged too', async () => {
+  const { bell: it, errors } = bell()
+  const err = new Error('later')
+  it.on('ring', () => runInNewContext('Promise').reject(err))
+  // biome-ignore lint/suspicious/noThenProperty: as promises of libraries are
+  it.on('ring', () => ({ then: (_: unknown, reject: (err: unknown) => void) => reject(err) }))
+  it.ring(1)
+  await expect.poll(() => errors).toHaveLength(2)
+})
+
+test('as many listen as want to, without a warning', async () => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => warnings.push(warning)
+  process.on('warning', note)
+  const { bell: it } = bell()
+  for (let i = 0; i < 100; i += 1) it.on('ring', () => {})
+  await new Promise(resolve => setImmediate(resolve))
+  process.off('warning', note)
+  expect(warnings).toEqual([])
 })

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import * as core from '@etcd-register/core'
 import ts from 'typescript'
-import { expect, test } from 'vitest'
+import { expect, expectTypeOf, test } from 'vitest'
 
 const index = new URL('../src/index.ts', import.meta.url)
 const types = new URL('../src/types.ts', import.meta.url)
@@ -43,6 +43,7 @@ test('the values that the package exports', () => {
       "registryOptionsOf",
       "skydnsFormat",
       "traefikFormat",
+      "winstonLogger",
     ]
   `)
 })
@@ -57,6 +58,7 @@ test('the types that the package exports', () => {
       "BalancerName",
       "Capabilities",
       "Decoded",
+      "DecodedInstance",
       "Entry",
       "ErrorCode",
       "EtcdRegisterOptions",
@@ -80,16 +82,21 @@ test('the types that the package exports', () => {
       "ServiceHost",
       "SkydnsOptions",
       "TraefikOptions",
+      "WinstonLike",
     ]
   `)
   expect(typesOf(types).names).toMatchInlineSnapshot(`
     [
+      "Allow",
       "Change",
+      "Credentials",
       "DiscoverOptions",
       "Discovery",
       "DiscoveryEvents",
+      "Endpoint",
       "ErrorStatus",
       "InstanceStatus",
+      "LeaseStatus",
       "Logger",
       "LossReason",
       "Registration",
@@ -100,6 +107,7 @@ test('the types that the package exports', () => {
       "RegistryStatus",
       "ServiceInstance",
       "ServiceOptions",
+      "TlsOptions",
     ]
   `)
 })
@@ -110,4 +118,23 @@ test('both builds export the same values', async () => {
   const cjs = createRequire(import.meta.url)('../dist/index.cjs') as object
   expect(Object.keys(esm).sort()).toEqual(expected)
   expect(Object.keys(cjs).sort()).toEqual(expected)
+})
+
+/** The optional properties of `T` that refuse `undefined`, which `process.env.NAME` can be. */
+type RefusesUndefined<T> = {
+  [K in keyof T]-?: object extends Pick<T, K> ? (undefined extends Required<T>[K] ? never : K) : never
+}[keyof T]
+
+test('every option may be undefined, also under exactOptionalPropertyTypes', () => {
+  expectTypeOf<RefusesUndefined<{ a?: string; b?: string | undefined }>>().toEqualTypeOf<'a'>()
+  expectTypeOf<RefusesUndefined<core.RegistryOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.ServiceOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.ServerOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.EtcdRegisterOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.DiscoverOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.TlsOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.JsonOptions & core.PlainOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.KratosOptions & core.KitexOptions & core.GoZeroOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.GoMicroOptions & core.GrpcOptions>>().toBeNever()
+  expectTypeOf<RefusesUndefined<core.SkydnsOptions & core.TraefikOptions>>().toBeNever()
 })

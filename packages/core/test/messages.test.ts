@@ -1,9 +1,10 @@
-import { Etcd3, type IRangeResponse, type IWatchResponse } from 'etcd3'
+import { Etcd3, type IRangeResponse, type ITxnRequest, type ITxnResponse, type IWatchResponse } from 'etcd3'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { EtcdRegisterError } from '../src/errors.ts'
 import { type KeyValue, keyValueOf } from '../src/etcd/key-value.ts'
+import { InvalidAnswer } from '../src/etcd/message-fields.ts'
 import { decodeRange } from '../src/etcd/range-page.ts'
+import { decodeTxn } from '../src/etcd/txn-answer.ts'
 import { decodeWatch } from '../src/etcd/watch-message.ts'
 
 interface Codec<Response> {
@@ -23,9 +24,11 @@ class Client extends Etcd3 {
 const client = new Client({ hosts: '127.0.0.1:1' })
 let codec: Codec<IRangeResponse>
 let watchCodec: Codec<IWatchResponse>
+let txnCodec: Codec<ITxnResponse>
 beforeAll(async () => {
   codec = await client.codec('KV', 'range')
   watchCodec = await client.codec('Watch', 'watch')
+  txnCodec = await client.codec('KV', 'txn')
 })
 afterAll(() => client.close())
 
@@ -143,6 +146,64 @@ test('a message of a watch says the same as to the decoder of the client library
   )
 })
 
+/** A request of reads of these keys, and puts of them where it succeeds. */
+const requestOf = (keys: readonly Buffer[]): ITxnRequest => ({
+  compare: [],
+  success: keys.map(key => ({ request_put: { key, value: Buffer.from('v') } })) as never,
+  failure: keys.map(key => ({ request_range: { key } })) as never,
+})
+
+const txnResponses = fc.record({ header, succeeded: fc.boolean(), kvs: fc.array(kvs, { maxLength: 8 }) })
+
+test('an answer to a transaction says the same as to the decoder of the client library', () => {
+  fc.assert(
+    fc.property(txnResponses, fc.array(fc.boolean()), ({ header, succeeded, kvs }, absent) => {
+      const row = (kv: object, i: number) => (absent[i] ? [] : [{ ...kv, mod_revision: '1' }])
+      const responses = kvs.map((kv, i) =>
+        succeeded
+          ? { response_put: { header } }
+          : { response_range: { header, kvs: row(kv, i), count: '1' } },
+      )
+      const real = { ...header, revision: String(Math.max(1, Number(header.revision))) }
+      const message = txnCodec.responseSerialize({ header: real, succeeded, responses })
+      const known = txnCodec.responseDeserialize(message)
+      const answer = decodeTxn(message, requestOf(kvs.map(({ key }) => key)))
+      expect(answer.revision).toBe(Number(known.header.revision))
+      expect(answer.succeeded).toBe(known.succeeded)
+      const rows = known.responses.map(({ response_range }) => response_range?.kvs[0])
+      expect(answer.found).toEqual(rows.map(kv => kv && keyValueOf(kv)))
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('an answer to a transaction that does not fit the request is an invalid one', () => {
+  const keys = ['a', 'b'].map(key => Buffer.from(key))
+  const header = { revision: '9' }
+  const read = (...found: object[]) => ({ response_range: { kvs: found } })
+  const row = (key: string, mod_revision = '3') => ({ key: Buffer.from(key), mod_revision })
+  const answer = (response: object) =>
+    decodeTxn(txnCodec.responseSerialize({ header, ...response }), requestOf(keys))
+  const wrong: [object, RegExp][] = [
+    [{ responses: [read()] }, /1 responses to 2 operations/],
+    [{ responses: [read(), read(), read()] }, /more than 2 responses to 2 operations/],
+    [{ responses: [read(row('b')), read()] }, /another key than was asked for/],
+    [{ responses: [read(row('a'), row('a')), read()] }, /several rows of one key/],
+    [{ responses: [read(row('a', '10')), read()] }, /a row has revision 10, etcd 9/],
+    [{ responses: [read(row('a', '0')), read()] }, /a row has revision 0, etcd 9/],
+    [
+      { succeeded: true, responses: [read(row('a')), { response_put: {} }] },
+      /another key than was asked for/,
+    ],
+    [{ header: {}, responses: [read(), read()] }, /revision 0/],
+  ]
+  for (const [response, message] of wrong) {
+    expect(() => answer(response)).toThrow(InvalidAnswer)
+    expect(() => answer(response)).toThrow(message)
+  }
+  expect(answer({ responses: [read(row('a')), read()] }).found).toMatchObject([{ key: 'a' }, undefined])
+})
+
 test('fields that a later etcd may add are skipped, wherever they are', () => {
   /** One of each wire type, number 900. */
   const tag = (type: number) => [0xa0 | type, 0x38]
@@ -167,12 +228,20 @@ test('so they are in a message of a watch', () => {
   const part = (field: number, content: number[]) => [(field << 3) | 2, content.length, ...content]
   const kv = [...added, ...part(1, [0x61]), ...added, 0x18, 7, ...part(5, [0x62]), ...added]
   const put = [...added, ...part(2, kv), ...added]
-  const message = [...added, ...part(1, [0x18, 9]), 0x10, 5, ...part(11, put), ...added, ...part(11, [8, 1])]
+  const message = [
+    ...added,
+    ...part(1, [0x18, 9]),
+    0x10,
+    5,
+    ...part(11, put),
+    ...added,
+    ...part(11, [8, 1, ...part(2, part(1, [0x63]))]),
+  ]
   expect(readAllOfWatch(Buffer.from(message))).toMatchObject({
     ...{ revision: 9, watchId: 5, created: false, canceled: false },
     events: [
       { type: 'put', key: 'a', value: Buffer.from('b'), revision: 7, created: 0, lease: '0' },
-      { type: 'delete', key: '', revision: 0 },
+      { type: 'delete', key: 'c', revision: 0 },
     ],
   })
 })
@@ -186,7 +255,7 @@ test.for([
     (message: Buffer) => readAllOfWatch(message).events,
   ],
 ] as const)(
-  '%s that broke off is an error of ours, and nothing in it is made up',
+  '%s that broke off is an invalid one, and nothing in it is made up',
   ([, some, codec, rowsOf]) => {
     fc.assert(
       fc.property<[object, number]>(some, fc.nat(), (response, where) => {
@@ -196,8 +265,7 @@ test.for([
           const rows = rowsOf(cut)
           expect(rows).toEqual(rowsOf(message).slice(0, rows.length))
         } catch (error) {
-          if (!(error instanceof EtcdRegisterError)) throw error
-          expect(error).toMatchObject({ code: 'ERR_ETCD_UNAVAILABLE', retryable: true })
+          expect(error).toBeInstanceOf(InvalidAnswer)
         }
       }),
     )
@@ -214,4 +282,32 @@ test('whatever is wrong with an answer is found', () => {
   ]
   for (const message of broken)
     expect(() => readAll(Buffer.from(message)), `${message}`).toThrow(/is broken at byte/)
+})
+
+const RANGE_ROW = 2
+const WATCH_EVENT = 11
+const field = (id: number, ...content: number[]) => [(id << 3) | 2, content.length, ...content]
+
+test.for([
+  ['a key as an integer', [0x08, 1]],
+  ['a revision as bytes', [...field(1, 0x61), ...field(3, 7)]],
+  ['a lease as bytes', [...field(1, 0x61), ...field(6, ...Array(100).fill(0x80))]],
+  ['a value as an integer', [...field(1, 0x61), 0x28, 1]],
+  ['no key', [0x18, 7]],
+  ['revision 2^62', [...field(1, 0x61), 0x18, ...Array(8).fill(0x80), 0x40]],
+] as const)('%s is no row', ([, row]) => {
+  expect(() => readAll(Buffer.from(field(RANGE_ROW, ...row)))).toThrow(InvalidAnswer)
+  const event = field(WATCH_EVENT, ...field(2, ...row))
+  expect(() => readAllOfWatch(Buffer.from(event))).toThrow(InvalidAnswer)
+})
+
+test('of 30 MB of empty events or rows none is made an object', () => {
+  const many = (id: number) => Buffer.alloc(30_000_000, Buffer.from(field(id)))
+  expect(() => decodeWatch(many(WATCH_EVENT))).toThrow('a row has no key')
+  expect(() => decodeRange(many(RANGE_ROW), undefined, 1000)).toThrow('more than 1000 rows')
+})
+
+test('of a text in a watch message no more is read than can be shown', () => {
+  const message = Buffer.concat([Buffer.from([0x32, 0x80, 0x89, 0x7a]), Buffer.alloc(2_000_000, 0x20)])
+  expect(decodeWatch(message).cancelReason).toHaveLength(2000)
 })

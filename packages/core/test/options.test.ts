@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   createRegistry,
-  type EtcdRegisterError,
+  EtcdRegisterError,
   goMicroFormat,
   goZeroFormat,
   grpcFormat,
@@ -114,6 +114,7 @@ test.each<[object, string, RegExp]>([
   [odd({ defaults: { ttl: '30' } }), 'defaults.ttl', /seconds from 2 on/],
   [odd({ defaults: { ttl: 1 } }), 'defaults.ttl', /seconds from 2 on/],
   [odd({ defaults: { id: 'a' } }), 'defaults.id', /a function/],
+  [odd({ defaults: { drainDelay: -1 } }), 'defaults.drainDelay', /milliseconds from 0 to 300000/],
   [odd({ ranges: () => [] }), 'ranges', /at least one where it can be read/],
 ])('a format of one’s own whose parts are none is refused: %o', (format, part, rule) => {
   const error = errorOf(() => createRegistry({ format: format as never }))
@@ -150,6 +151,7 @@ test('a format whose prefixes lack their slash for some names only is refused as
 
 /** What a careless caller of JavaScript may pass. */
 const resolve = (options: object, env: NodeJS.ProcessEnv = {}) => resolveOptions(options, env)
+const pairs = (size: number) => Object.fromEntries(Array.from({ length: size }, (_, i) => [`k${i}`, 'v']))
 const service = (more: object = {}) => resolveService({ name: 'orders', port: 8000, ...more })
 
 function errorOf(run: () => unknown): EtcdRegisterError {
@@ -208,22 +210,39 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [[], '[]'],
     ['', '""'],
     [[''], '""'],
-    ['http://a:1,', '""'],
-    [[1], '1'],
+    [' , ', '" , "'],
+    [[1], '"number"'],
     [{}, 'object'],
     ['ftp://a:1', '"ftp://a:1"'],
     ['http://', '"http://"'],
     ['http://a:0', '"http://a:0"'],
     ['http://a:70000', '"http://a:70000"'],
-    ['http://a:1/v3', '"http://a:1/v3"'],
     ['http://a b:1', '"http://a b:1"'],
     ['http://a;b', '"http://a;b"'],
     ['::1', '"::1"'],
     ['[127.0.0.1]:1', '"[127.0.0.1]:1"'],
     ['http://300.1.1.1:2379', '"http://300.1.1.1:2379"'],
-    ['localhost:port', '"localhost:port"'],
+    ['localhost:port', '"localhost:***"'],
   ])('hosts: %j', (hosts, shown) => {
     expectRefused(() => resolve({ hosts }), 'hosts', /etcd client URLs, such as "http/, shown)
+  })
+
+  test.each([
+    ['HTTP://a:1/v3', 'http://a:1', '"HTTP://a:1/v3"'],
+    ['a/etcd/', 'http://a:2379', '"a/etcd/"'],
+    ['https://a?token=s3cret', 'https://a:2379', '"https://a?..."'],
+    ['https://a:1/#x', 'https://a:1', '"https://a:1/?..."'],
+  ])('hosts: %s has a path or a query, and the message says what to write', (hosts, write, shown) => {
+    const rule = new RegExp(`without a path or a query, .*: "${write}"`)
+    expectRefused(() => resolve({ hosts }), 'hosts', rule, shown)
+  })
+
+  test.each([
+    [['srv+https://a.test', 'b:1'], /one "srv\+https:\/\/example\.org" alone/],
+    ['srv+https://10.0.0.1', /a domain after srv\+https/],
+    ['srv+http://a.test', /srv\+https:\/\/ where the option "tls" is given/],
+  ])('hosts: %j', (hosts, rule) => {
+    expect(() => resolve({ hosts, tls: {} })).toThrow(rule)
   })
 
   test('hosts: some with http, some with https', () => {
@@ -242,17 +261,17 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     expectRefused(run, 'hosts', /https:\/\/ where the option "tls" is given/, '["http://a:1"]')
   })
 
-  test('hosts: of the environment, which the message names', () => {
-    const option = 'hosts (from ETCD_ENDPOINTS or ETCDCTL_ENDPOINTS)'
+  test('hosts: of the environment, whose variable the message names', () => {
+    const option = 'hosts (from ETCD_ENDPOINTS)'
     expectRefused(() => resolve({}, { ETCD_ENDPOINTS: 'a b' }), option, /URLs/, '"a b"')
   })
 
   test.each<[object, string, RegExp, string]>([
     [{ namespace: '/a//b' }, 'namespace', /empty parts/, '"/a//b"'],
-    [{ namespace: '/a\n' }, 'namespace', /control characters/, '"/a\\n"'],
+    [{ namespace: '/a\n' }, 'namespace', /control characters/, '"/a\\u000a"'],
     [{ namespace: '/\0' }, 'namespace', /control characters/, '"/\\u0000"'],
     [{ namespace: '/a\u001f' }, 'namespace', /control characters/, '"/a\\u001f"'],
-    [{ namespace: '/a\u007f' }, 'namespace', /control characters/, '"/a\u007f"'],
+    [{ namespace: '/a\u007f' }, 'namespace', /control characters/, '"/a\\u007f"'],
     [{ namespace: 7 }, 'namespace', /a string/, '7'],
     [{ format: 'xml' }, 'format', /one of json, plain/, '"xml"'],
     [{ format: [] }, 'format', /one of json, plain/, '[]'],
@@ -303,10 +322,12 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ logger: true }, 'logger', /or false/, 'true'],
     [{ auth: {} }, 'auth.username', /not empty/, 'undefined'],
     [{ auth: { username: '', password: 'p' } }, 'auth.username', /not empty/, '""'],
-    [{ auth: { username: 'u' } }, 'auth.password', /a string/, '"undefined"'],
-    [{ auth: null }, 'auth.username', /a string/, 'undefined'],
-    [{ tls: true }, 'tls', /an object with ca, cert and key/, 'true'],
-    [{ tls: { ca: 7 } }, 'tls.ca', /PEM text, or the path/, '7'],
+    [{ auth: { username: 'u' } }, 'auth.password', /a string/, 'undefined'],
+    [{ auth: null }, 'auth', /an object \{ username, password \}/, 'null'],
+    [{ auth: 'orders' }, 'auth', /or a function that gives one/, '"string"'],
+    [{ tls: true }, 'tls', /an object with ca, cert, key and serverName/, 'true'],
+    [{ tls: { ca: 7 } }, 'tls.ca', /PEM text, or the path/, '"number"'],
+    [{ tls: ['a.pem'] }, 'tls', /an object with ca, cert, key/, '"array"'],
     [{ tls: { ca: '/no/such/ca.pem' } }, 'tls.ca', /readable PEM file/, '"/no/such/ca.pem"'],
     [{ tls: { ca: '/' } }, 'tls.ca', /readable PEM file/, '"/"'],
     [{ tls: { ca: Buffer.from('x') } }, 'tls.ca', /PEM/, '"a Buffer without \\"-----BEGIN\\""'],
@@ -317,7 +338,7 @@ describe('an option that breaks its rule is refused with its name, the rule and 
 
   test('options: no object', () => {
     expectRefused(() => createRegistry(null as never), 'options', /an object/, 'null')
-    expectRefused(() => createRegistry('http://a' as never), 'options', /an object/, '"http://a"')
+    expectRefused(() => createRegistry('http://a' as never), 'options', /an object/, '"string"')
   })
 
   test('tls: a certificate without its key, a key without its certificate, the key of another one', async () => {
@@ -337,12 +358,12 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ name: 'a/b' }, 'name', /1 to 253 of \[A-Za-z0-9._-]/, '"a/b"'],
     [{ name: '' }, 'name', /1 to 253/, '""'],
     [{ name: '.a' }, 'name', /the first a letter or a digit/, '".a"'],
-    [{ name: 'a\n' }, 'name', /1 to 253/, '"a\\n"'],
+    [{ name: 'a\n' }, 'name', /1 to 253/, '"a\\u000a"'],
     [{ name: 'x'.repeat(254) }, 'name', /1 to 253/, `"${'x'.repeat(77)}..."`],
     [{ name: undefined }, 'name', /1 to 253/, 'undefined'],
     [{ id: 'a/b' }, 'id', /without "\/" and control/, '"a/b"'],
     [{ id: '' }, 'id', /1 to 300 characters/, '""'],
-    [{ id: 'a\u0007' }, 'id', /control characters/, '"a\\u0007"'],
+    [{ id: 'a\u0007' }, 'id', /control or format characters/, '"a\\u0007"'],
     [{ host: '[::1]' }, 'host', /an IP address without brackets/, '"[::1]"'],
     [{ host: '10.0.0.5:8000' }, 'host', /an IP address without/, '"10.0.0.5:8000"'],
     [{ host: 'http://a' }, 'host', /a host name/, '"http://a"'],
@@ -352,8 +373,20 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ host: '' }, 'host', /an IP address/, '""'],
     [{ protocol: 'HTTP' }, 'protocol', /such as "http"/, '"HTTP"'],
     [{ protocol: 'http://' }, 'protocol', /such as "http"/, '"http://"'],
-    [{ version: 1 }, 'version', /a string/, '1'],
-    [{ zone: 1 }, 'zone', /a string/, '1'],
+    [{ version: 1 }, 'version', /256 characters/, '1'],
+    [{ zone: 1 }, 'zone', /256 characters/, '1'],
+    [{ version: 'v1\n' }, 'version', /without control/, '"v1\\u000a"'],
+    [{ zone: 'eu\u202e' }, 'zone', /without control/, '"eu\\u202e"'],
+    [{ zone: 'x'.repeat(257) }, 'zone', /256 characters/, `"${'x'.repeat(77)}..."`],
+    [{ protocol: 'javascript' }, 'protocol', /URL scheme/, '"javascript"'],
+    [{ advertise: ['file://10.0.0.5:80'] }, 'advertise', /URLs such as/, '["file://10.0.0.5:80"]'],
+    [{ host: '::ffff:0.0.0.0' }, 'host', /others can reach/, '"::ffff:0.0.0.0"'],
+    [{ host: 'xn--a' }, 'host', /a host name/, '"xn--a"'],
+    [{ metadata: pairs(257) }, 'metadata', /up to 256 pairs/, '257'],
+    [{ metadata: { ['k'.repeat(257)]: 'v' } }, 'metadata', /256 characters/, `"${'k'.repeat(77)}..."`],
+    [{ metadata: { 'a\u001b': 'v' } }, 'metadata', /without control/, '"a\\u001b"'],
+    [{ metadata: { note: 'x'.repeat(16_385) } }, 'metadata.note', /16384/, `"${'x'.repeat(77)}..."`],
+    [{ metadata: { note: '\u0000' } }, 'metadata.note', /without control/, '"\\u0000"'],
     [{ weight: 1001 }, 'weight', /a whole number from 0 to 1000/, '1001'],
     [{ weight: -1 }, 'weight', /from 0/, '-1'],
     [{ weight: 0.5 }, 'weight', /a whole number/, '0.5'],
@@ -367,16 +400,16 @@ describe('an option that breaks its rule is refused with its name, the rule and 
       ['grpc:// :1'],
       ['grpc://:1', 'a:1'],
       Array<string>(32).fill('grpc://:1'),
-    ].map((endpoints): [object, string, RegExp, string] => [
-      { endpoints },
-      'endpoints',
+    ].map((advertise): [object, string, RegExp, string] => [
+      { advertise },
+      'advertise',
       /up to 31 URLs/,
-      `[${endpoints.map(endpoint => JSON.stringify(endpoint)).join(', ')}]`,
+      `[${advertise.map(endpoint => JSON.stringify(endpoint)).join(', ')}]`,
     ]),
-    [{ endpoints: 'grpc://:1' }, 'endpoints', /up to 31 URLs/, '"grpc://:1"'],
+    [{ advertise: 'grpc://:1' }, 'advertise', /up to 31 URLs/, '"grpc://:1"'],
     [{ metadata: 'a=b' }, 'metadata', /an object of strings/, '"a=b"'],
     [{ metadata: ['a'] }, 'metadata', /an object of strings/, '["a"]'],
-    [{ metadata: { since: 7 } }, 'metadata.since', /a string/, '7'],
+    [{ metadata: { since: 7 } }, 'metadata.since', /16384 characters/, '"number"'],
   ])('of a service: %o', (more, option, rule, shown) => {
     expectRefused(() => service(more), option, rule, shown)
   })
@@ -385,7 +418,9 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     const { version, zone, weight, metadata } = service()
     const before = { version, zone, weight, metadata }
     const patch = (more: object) => () => resolvePatch(before, more)
-    expectRefused(patch({ port: 9 }), 'port', /one of version, zone, weight, metadata in an update/, '9')
+    expect(patch({ port: 9 })).toThrow(
+      'Option "port" must be one of version, zone, weight, metadata in an update; the rest is fixed.',
+    )
     expectRefused(patch({ weight: 2000 }), 'weight', /from 0 to 1000/, '2000')
     expect(resolvePatch(before, { weight: undefined as never, zone: 'b' })).toEqual({ ...before, zone: 'b' })
   })
@@ -400,6 +435,47 @@ describe('no message shows a secret', () => {
     ['ETCDCTL_USER without a colon', () => resolve({}, { ETCDCTL_USER: 's3cret' })],
     ['ETCDCTL_USER without a name', () => resolve({}, { ETCDCTL_USER: ':s3cret' })],
     ['a key that is no PEM', () => resolve({ tls: { cert, key: `s3cret${'x'.repeat(40)}` } })],
+    ['an unknown option', () => createRegistry({ password: 's3cret' } as never)],
+    ['an unknown option of a service', () => service({ token: 's3cret' })],
+    ['an unknown option of an update', () => resolvePatch(service(), { password: 's3cret' } as never)],
+    ['a string as the options', () => createRegistry('root:s3cret' as never)],
+    ['a password with a comma', () => resolve({ hosts: 'http://root:s3cret,pa@etcd:2379' })],
+    ['a password with a comma, after it', () => resolve({ hosts: 'http://root:pa,s3cret@etcd:2379' })],
+    ['such a list that was split', () => resolve({ hosts: 'http://root:s3cret,pa@etcd'.split(',') })],
+    ['a password with a line break', () => resolve({ hosts: 'http://root:s3cret\npa@etcd:2379' })],
+    ['a password with a line break before it', () => resolve({ hosts: 'http://root:pa\ns3cret@etcd:2379' })],
+    ['a password with @ and /', () => resolve({ hosts: 'http://root:s3cret@/s3cret@etcd:2379' })],
+    ['a password that ends in a name', () => resolve({ hosts: 'http://root:pa@s3cret' })],
+    ['a URL in the quotes of a file', () => resolve({ hosts: '"http://root:s3cret"' })],
+    ['a user that is encoded', () => resolve({ hosts: 'http://root%3As3cret%40etcd:2379' })],
+    ['a scheme without its colon', () => resolve({ hosts: 'http//root:s3cret' })],
+    ['a password beside an IPv6 address', () => resolve({ hosts: 'http://[::1]:s3cret' })],
+    ['a password and no host', () => resolve({ hosts: 'http://root:s3cret@' })],
+    ['a password and neither a host nor @', () => resolve({ hosts: 'http://root:s3cret' })],
+    ['a password in the domain of SRV', () => resolve({ hosts: 'srv+https://root:s3cret@a.test' })],
+    ['a query with a line break', () => resolve({ hosts: 'https://a?x\ntoken=s3cret' })],
+    ['ETCD_ENDPOINTS with a password', () => resolve({}, { ETCD_ENDPOINTS: 'http://root:s3cret@etcd:1' })],
+    ['ETCDCTL_DISCOVERY_SRV', () => resolve({}, { ETCDCTL_DISCOVERY_SRV: 'root:s3cret@a.test' })],
+    ['a token as the user', () => resolve({ hosts: 's3cret@etcd' })],
+    ['a token as the user, and one in the query', () => resolve({ hosts: 'a@etcd?token=s3cret' })],
+    ['ETCDCTL_USER as the endpoint', () => resolve({}, { ETCD_ENDPOINTS: 'root:s3cret' })],
+    ['a login in a list that is nested', () => resolve({ hosts: [['root:s3cret']] })],
+    ['a login beside SRV', () => resolve({ hosts: ['srv+https://a.test', 'root:s3cret'] })],
+    ['a password in place of a port, after a space', () => resolve({ hosts: 'http://a b:s3cret' })],
+    ['a password without a user or a host', () => resolve({ hosts: 'http://:s3cret' })],
+    ['a login as the user name of a list', () => resolve({ auth: { username: ['s3cret'] } })],
+    ['a login as a list', () => resolve({ auth: ['root', 's3cret'] })],
+    ['a password that is a number', () => resolve({ auth: { username: 's3cret', password: 12345 } })],
+    ['a URL as the host of a service', () => service({ host: 'http://root:s3cret@db' })],
+    ['a URL as an endpoint', () => service({ advertise: ['http://root:s3cret@db:1'] })],
+    ['metadata that is no string', () => service({ metadata: { token: ['s3cret'] } })],
+    ['tls as a string', () => resolve({ tls: 's3cret' })],
+    ['tls as a list', () => resolve({ tls: ['s3cret'] })],
+    ['a certificate in a list', () => resolve({ tls: { ca: ['s3cret'] } })],
+    ['a key without its header, as the key', () => resolve({ tls: { cert, key: 'MIIs3cret/AA+x=' } })],
+    ['a key without its header, as the authority', () => resolve({ tls: { ca: 'MIIs3cret/AA+x=' } })],
+    ['a key without its header, in lines', () => resolve({ tls: { ca: '/MIIs3cret\nAA.pem' } })],
+    ['a key without its header, in ETCD_CERT', () => resolve({}, { ETCD_CERT: 'MIIs3cret', ETCD_KEY: 'x' })],
     ['a damaged key', () => resolve({ tls: { cert, key: '-----BEGIN PRIVATE KEY-----\ns3cret' } })],
     ['a key as a buffer', () => resolve({ tls: { cert, key: Buffer.from('s3cret') } })],
   ])('%s', (_, run) => {
@@ -421,6 +497,32 @@ describe('no message shows a secret', () => {
 })
 
 describe('where etcd is', () => {
+  test.each<[string, RegistryOptions, NodeJS.ProcessEnv, string, string | undefined]>([
+    ['the option', { hosts: 'srv+https://a.test' }, {}, '_etcd-client-ssl._tcp.a.test', 'a.test'],
+    ['capitals', { hosts: 'SRV+HTTP://a.test/' }, {}, '_etcd-client._tcp.a.test', undefined],
+    [
+      'a server name',
+      { hosts: ['srv+https://a.test'], tls: { serverName: 'b.test' } },
+      {},
+      '_etcd-client-ssl._tcp.a.test',
+      'b.test',
+    ],
+    ['the environment', {}, { ETCDCTL_DISCOVERY_SRV: 'a.test' }, '_etcd-client._tcp.a.test', undefined],
+    [
+      'the environment, with TLS and a name',
+      { tls: {} },
+      { ETCDCTL_DISCOVERY_SRV: 'a.test.', ETCDCTL_DISCOVERY_SRV_NAME: 'blue' },
+      '_etcd-client-ssl-blue._tcp.a.test.',
+      'a.test',
+    ],
+  ])('DNS SRV records, by %s', (_, options, env, name, serverName) => {
+    const { hosts, srv, tls } = resolve(options, env)
+    expect({ hosts, name: srv?.name, serverName: tls.serverName }).toEqual({ hosts: [], name, serverName })
+    expect(resolve(options, { ...env, ETCD_ENDPOINTS: 'b:1' }).srv === undefined).toBe(
+      options.hosts === undefined,
+    )
+  })
+
   test.each<[string | string[], string[], boolean]>([
     ['localhost:2379', ['localhost:2379'], false],
     ['127.0.0.1', ['127.0.0.1:2379'], false],
@@ -428,6 +530,8 @@ describe('where etcd is', () => {
     ['[::1]:2379', ['[::1]:2379'], false],
     ['http://[::1]', ['[::1]:2379'], false],
     ['http://localhost:2379/', ['localhost:2379'], false],
+    ['HTTP://localhost:2379//', ['localhost:2379'], false],
+    ['HttpS://localhost', ['localhost:2379'], true],
     ['https://etcd.example.org:443', ['etcd.example.org:443'], true],
     ['http://a:1, http://b:2 ,c:3', ['a:1', 'b:2', 'c:3'], false],
     [['http://a:1', ' b:2 '], ['a:1', 'b:2'], false],
@@ -450,7 +554,6 @@ describe('where etcd is', () => {
   test('with certificates a host without a scheme is reached over TLS', () => {
     expect(resolve({ hosts: 'etcd:2379', tls: {} }).secure).toBe(true)
     expect(resolve({ hosts: 'etcd:2379' }, { ETCD_CACERT: authority.ca }).secure).toBe(true)
-    expect(resolve({ hosts: 'http://etcd:2379' }, { ETCD_CACERT: authority.ca }).secure).toBe(false)
   })
 
   test('an empty variable counts as not set', () => {
@@ -466,7 +569,7 @@ describe('who we are', () => {
     const env = { ETCD_USERNAME: 'a', ETCD_PASSWORD: 'pa', ETCDCTL_USER: 'b:p:b' }
     const login = (options: object, variables: NodeJS.ProcessEnv) => {
       const auth = resolve(options, variables).auth
-      return auth && [auth.username, auth.password]
+      return typeof auth === 'object' ? [auth.username, auth.password] : auth
     }
     expect(login({ auth: { username: 'c', password: 'pc' } }, env)).toEqual(['c', 'pc'])
     expect(login({}, env)).toEqual(['a', 'pa'])
@@ -485,10 +588,6 @@ describe('who we are', () => {
     expect([tls.ca, tls.cert, tls.key].map(String)).toEqual([authority.ca, cert, key])
     expect(String(resolve({ tls: { ca: Buffer.from(cert) } }, env).tls.ca)).toBe(cert)
     expect(resolve({ hosts: 'https://a:1' }).tls.ca).toBeUndefined()
-  })
-
-  test('without TLS no certificate is looked at', () => {
-    expect(resolve({}, { ETCD_ENDPOINTS: 'http://a:1', ETCD_CACERT: '/no/such/ca.pem' }).secure).toBe(false)
   })
 })
 
@@ -520,7 +619,6 @@ test.each<[() => unknown, string, RegExp, string]>([
     ...[jsonFormat, plainFormat, kratosFormat, goZeroFormat, kitexFormat],
     ...[goMicroFormat, grpcFormat, skydnsFormat, traefikFormat],
   ].flatMap((factory): [() => unknown, string, RegExp, string][] => [
-    [() => factory({ prefix: '/a' } as never), 'prefix', /left out: the options of \w+Format are/, '"/a"'],
     [() => factory(null as never), `options of ${factory.name}`, /an object/, 'null'],
     [() => factory({ namespace: 7 } as never), 'namespace', /a string/, '7'],
   ]),
@@ -562,7 +660,7 @@ test('an option that is undefined counts as not given', () => {
   expect(resolve(absent)).toEqual(resolve({}))
   expect(resolve(absent)).toMatchObject({ ttl: 10, requestTimeout: 3000 })
   expect(resolve(absent).formats).toMatchObject([{ format: { name: 'json' }, namespace: '/services' }])
-  const fields = ['host', 'id', 'protocol', 'endpoints', 'version', 'zone', 'weight', 'metadata']
+  const fields = ['host', 'id', 'protocol', 'advertise', 'version', 'zone', 'weight', 'metadata']
   expect(service(Object.fromEntries(fields.map(name => [name, undefined])))).toEqual(service())
   expect(service()).toEqual({
     name: 'orders',
@@ -571,7 +669,7 @@ test('an option that is undefined counts as not given', () => {
     id: undefined,
     protocol: 'http',
     protocolGiven: false,
-    endpoints: [],
+    advertise: [],
     version: '',
     zone: '',
     weight: 100,
@@ -616,11 +714,60 @@ test('a logger that throws stops nothing', () => {
   }
 })
 
-test('a name that is no option is refused, and those that are, are named', () => {
-  expect(() => resolve({ host: 'a' })).toThrow(/"host" must be left out: the options are hosts, auth, tls/)
-  expect(() => service({ hostname: 'a' })).toThrow(
-    /"hostname" must be left out: the service options are name, port/,
-  )
+test.each<[string, () => unknown, string | RegExp]>([
+  ['near one', () => resolve({ hots: 'a' }), 'Unknown option "hots"; did you mean "hosts"?'],
+  [
+    'near one',
+    () => resolve({ requesttimeout: 5 }),
+    'Unknown option "requesttimeout"; did you mean "requestTimeout"?',
+  ],
+  ['near one', () => service({ wieght: 5 }), 'Unknown option "wieght"; did you mean "weight"?'],
+  [
+    'near one',
+    () => resolve({ tls: { sevrername: 'a' } }),
+    'Unknown option "sevrername"; did you mean "serverName"?',
+  ],
+  [
+    'of a format',
+    () => jsonFormat({ root: '/a' } as never),
+    'Unknown option "root": the options of jsonFormat are namespace.',
+  ],
+  [
+    'far from all',
+    () => resolve({ x: 1 }),
+    /^Unknown option "x": the options are hosts, auth, tls.*logger\.$/,
+  ],
+  ['long', () => resolve({ ['x'.repeat(100_000)]: 1 }), /^Unknown option "x{200}\.\.\.": the options are/],
+  [
+    'endpoints of etcd',
+    () => resolve({ endpoints: ['http://etcd:2379'] }),
+    'Unknown option "endpoints". The addresses of etcd are "hosts".',
+  ],
+  [
+    'endpoints of either',
+    () => service({ endpoints: ['grpc://:9000'] }),
+    'Unknown option "endpoints". The addresses of etcd are "hosts"; further addresses of this service are "advertise".',
+  ],
+  [
+    'etcd of a service',
+    () => service({ hosts: 'http://etcd:2379' }),
+    'Unknown option "hosts". The addresses of etcd are given to the registry; further addresses of this service are "advertise".',
+  ],
+  [
+    'what others call it',
+    () => resolve({ password: 's3cret' }),
+    'Unknown option "password". The user of etcd is "auth": { username, password }.',
+  ],
+  [
+    'what others call it',
+    () => jsonFormat({ prefix: '/a' } as never),
+    'Unknown option "prefix". The root of the keys is "namespace".',
+  ],
+  ['of all objects', () => resolve({ constructor: 1 }), /^Unknown option "constructor": the options are/],
+])('a name that is no option is refused with what was meant: %s', (_, run, message) => {
+  expect(run).toThrow(expect.objectContaining({ code: 'ERR_INVALID_OPTION' }))
+  if (typeof message === 'string') expect(run).toThrow(new EtcdRegisterError('ERR_INVALID_OPTION', message))
+  else expect(run).toThrow(message)
 })
 
 test('what is no object or no time is refused by its name, and by no TypeError', async () => {

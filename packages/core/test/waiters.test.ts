@@ -31,24 +31,30 @@ test('what the check throws is the rejection of that one only', async () => {
   await other
 })
 
-test('an abort rejects with its reason, also before the wait began, and leaves no listener', async () => {
+const message = () => 'not yet'
+
+test('an abort rejects with its reason as the cause, also before the wait began, and leaves no listener', async () => {
   const waiters = new Waiters()
   const controller = new AbortController()
-  const waiting = waiters.until(() => false, controller.signal)
-  controller.abort(new Error('enough'))
-  await expect(waiting).rejects.toThrow('enough')
-  await expect(waiters.until(() => true, controller.signal)).rejects.toThrow('enough')
-  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
-
-  const { signal } = new AbortController()
-  await waiters.until(() => true, signal)
+  const { signal } = controller
+  const waiting = waiters.until(() => false, { signal, message })
+  const cause = new Error('enough')
+  controller.abort(cause)
+  const aborted = { name: 'AbortError', code: 'ERR_ABORTED', message: 'not yet', cause }
+  await expect(waiting).rejects.toMatchObject(aborted)
+  await expect(waiters.until(() => true, { signal, message })).rejects.toMatchObject(aborted)
   expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+
+  const other = new AbortController().signal
+  await waiters.until(() => true, { signal: other, message })
+  expect(getEventListeners(other, 'abort')).toHaveLength(0)
 })
 
 test('many may wait with one signal, which is no leak of it', async () => {
   const controller = new AbortController()
   const waiters = new Waiters()
-  const waiting = Array.from({ length: 30 }, () => waiters.until(() => false, controller.signal))
+  const { signal } = controller
+  const waiting = Array.from({ length: 30 }, () => waiters.until(() => false, { signal, message }))
   expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
   controller.abort(new Error('enough'))
   const outcomes = await Promise.allSettled(waiting)

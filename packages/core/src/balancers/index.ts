@@ -6,7 +6,7 @@ import { roundRobin } from './round-robin.ts'
 /** What a balancer may want to know of the call. */
 export interface PickContext {
   /** Calls with the same key go to the same instance, where the balancer does that. */
-  key?: string
+  key?: string | undefined
 }
 
 /** Picks one of the instances that can be called; the array is the same one, and frozen, until they change. */

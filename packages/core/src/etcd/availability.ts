@@ -1,6 +1,8 @@
-import { backoff } from '../backoff.ts'
+import { backoff, LONGEST, LONGEST_WHILE_HELD } from '../backoff.ts'
 import { type Clock, sleep } from '../clock.ts'
+import { Condition, type Line } from '../condition.ts'
 import type { ErrorCode, EtcdRegisterError } from '../errors.ts'
+import { errorFields } from '../logger.ts'
 import type { ErrorStatus, Logger, RegistryStatus } from '../types.ts'
 
 /** With these nobody gets through, and a warning here says so; with any other error etcd has answered. */
@@ -9,24 +11,34 @@ export const AWAY: ReadonlySet<ErrorCode> = new Set([
   'ERR_ETCD_TIMEOUT',
   'ERR_ETCD_TLS',
   'ERR_ETCD_AUTH',
+  'ERR_ETCD_CLIENT',
+  'ERR_CREDENTIALS',
 ])
 
-/** A condition that comes back within this time is the same one. In ms. */
-const FLAPPING = 60_000
+/** With these etcd reads and renews leases, but writes nothing. */
+export const READ_ONLY: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_NO_SPACE', 'ERR_ETCD_CORRUPT'])
+
+/** One condition: what a mute etcd looks like depends on which of two timers ends first. */
+const SILENT: ReadonlySet<ErrorCode> = new Set(['ERR_ETCD_UNAVAILABLE', 'ERR_ETCD_TIMEOUT'])
+
+/** Without an invalid answer for so long, in ms, those of etcd are valid again: one kind of them can be good all the time. */
+const SOUND = 10_000
 
 export interface AvailabilityDeps {
   clock: Clock
   logger: Logger
   /** A request whose end is told here, like that of any other. */
   probe(): Promise<void>
+  /** Where etcd is, for messages. */
+  where(): string
 }
 
 /** What an answer says beside that there is one. */
 export interface Answer {
   member: string | undefined
-  /** Of the credentials: etcd grants and renews leases without any. */
+  /** Of a connection and credentials of now: etcd grants and renews leases without any. */
   trusted: boolean
-  /** Of the space: a full etcd reads, but writes nothing. */
+  /** That etcd writes. */
   written?: boolean
 }
 
@@ -39,13 +51,23 @@ export class Availability {
   #since: Date
   #member: string | undefined
   #lastError: ErrorStatus | undefined
-  /** What was warned of last, and when. */
-  #told: { code: ErrorCode; at: number } | undefined
-  #full = false
+  readonly #away: Condition
+  readonly #readOnly: Condition
+  /** Some answer was none that etcd gives; whether nothing shows that others do better, when it came, and from whom. */
+  readonly #distrusted: Condition
+  #distrusts = false
+  #distrustedAt = 0
+  #distrustedMember: string | undefined
+  /** What this user may do, as far as it was seen since etcd was away: `none` is when all was refused. */
+  #permission: 'unknown' | 'some' | 'none' = 'unknown'
+  #leaseEndsAt = 0
 
   constructor(deps: AvailabilityDeps) {
     this.#deps = deps
     this.#since = deps.clock.date()
+    this.#away = new Condition(deps.clock, deps.logger)
+    this.#readOnly = new Condition(deps.clock, deps.logger)
+    this.#distrusted = new Condition(deps.clock, deps.logger)
   }
 
   /** Aborts with `close()`. */
@@ -56,10 +78,15 @@ export class Availability {
   status(): Omit<RegistryStatus['etcd'], 'hosts'> {
     return {
       member: this.#member,
-      connection: this.#state,
+      connection: this.#isOfNoUse ? 'down' : this.#state,
       since: this.#since.toISOString(),
       lastError: this.#lastError,
     }
+  }
+
+  get #isOfNoUse(): boolean {
+    if (this.#state === 'closed') return false
+    return this.#distrusts || (this.#state === 'up' && this.#permission === 'none')
   }
 
   /** Resolves as soon as etcd is not known to be away, or the signal aborts. */
@@ -76,33 +103,75 @@ export class Availability {
     })
   }
 
+  /** A lease runs until then, by our clock: while it does, tries are at most a second apart. */
+  leaseEnds(at: number): void {
+    this.#leaseEndsAt = Math.max(this.#leaseEndsAt, at)
+  }
+
+  /** Milliseconds that the lease still has; infinite where there is none to lose. */
+  get leaseRest(): number {
+    const rest = this.#leaseEndsAt - this.#deps.clock.now()
+    return rest > 0 ? rest : Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * Waits before another try: with backoff, or, where etcd is known to be away, until it answers again. `attempt` counts
+   * from 0 the tries after a failure; -1: nothing failed, so there is no pause while etcd answers.
+   */
+  async pause(attempt: number, signal: AbortSignal): Promise<void> {
+    const isDown = this.#state === 'down'
+    if (isDown) await this.whenUp(signal)
+    // Also then a little, so that not all who waited come at once.
+    if (attempt >= 0) await sleep(this.#deps.clock, this.#backoff(isDown ? 0 : attempt), signal)
+  }
+
   answered({ member, trusted, written = false }: Answer): void {
     this.#member = member
-    if (written) this.#full = false
+    const isSound = this.#deps.clock.now() - this.#distrustedAt > SOUND
+    if (isSound || member !== this.#distrustedMember) this.#distrusts = false
+    if (isSound) this.#distrusted.ends(() => soundAgain(member))
+    if (trusted) this.#permission = 'some'
+    if (written) {
+      this.#readOnly.ends(() => ({ fields: { member }, message: `etcd at ${member} takes writes again` }))
+    }
+    // A stream that is older, or a lease, works on where a login or a new connection does not.
+    if (this.#state === 'down' && !trusted && !SILENT.has(this.#lastError!.code)) return
+    this.connected()
+  }
+
+  /** etcd has answered, be it with a refusal. */
+  connected(): void {
+    const member = this.#member
     if (this.#state === 'up' || this.#state === 'closed') return
-    if (this.#state === 'down' && this.#lastError?.code === 'ERR_ETCD_AUTH' && !trusted) return
-    if (this.#state === 'down') this.#deps.logger.info({ member }, `etcd at ${member} answers again`)
+    this.#away.ends(() => {
+      return { fields: { member }, message: `etcd at ${member ?? this.#deps.where()} answers again` }
+    })
     this.#transit('up')
     this.#release()
   }
 
-  failed(error: EtcdRegisterError): void {
+  /** `member`: who answered so. */
+  failed(error: EtcdRegisterError, member?: string): void {
     const { code, message } = error
     this.#lastError = { code, message, at: this.#deps.clock.date().toISOString() }
     if (this.#state === 'closed') return
-    if (!AWAY.has(code)) {
-      this.answered({ member: this.#member, trusted: true })
-      if (code === 'ERR_ETCD_NO_SPACE' && !this.#full) {
-        this.#full = true
-        this.#warn(error)
-      }
+    const warning = { fields: errorFields(error), message: `${message} Retrying.` }
+    if (code === 'ERR_ETCD_ANSWER') {
+      this.#distrusts = true
+      this.#distrustedAt = this.#deps.clock.now()
+      this.#distrustedMember = member
+      this.#distrusted.begins(code, warning)
       return
     }
-    if (!this.#isToldOf(code)) {
-      this.#told = { code, at: this.#deps.clock.now() }
-      this.#warn(error)
+    if (!AWAY.has(code)) {
+      if (code === 'ERR_ETCD_PERMISSION' && this.#permission === 'unknown') this.#permission = 'none'
+      this.connected()
+      if (READ_ONLY.has(code)) this.#readOnly.begins(code, warning)
+      return
     }
+    this.#away.begins(SILENT.has(code) ? 'silent' : code, warning)
     if (this.#state === 'down') return
+    this.#permission = 'unknown'
     this.#transit('down')
     void this.#probeUntilUp()
   }
@@ -110,28 +179,25 @@ export class Availability {
   close(): void {
     this.#transit('closed')
     this.#closing.abort()
+    this.#away.close()
+    this.#readOnly.close()
+    this.#distrusted.close()
     this.#release()
-  }
-
-  /** Once while it lasts, and no more often than each minute where it comes and goes. */
-  #isToldOf(code: ErrorCode): boolean {
-    if (this.#told?.code !== code) return false
-    return this.#state === 'down' || this.#deps.clock.now() - this.#told.at < FLAPPING
-  }
-
-  #warn(error: EtcdRegisterError): void {
-    const { code, message } = error
-    this.#deps.logger.warn({ err: error, code }, `${message} Trying on.`)
   }
 
   #release(): void {
     for (const done of this.#waiting) done()
   }
 
+  #backoff(attempt: number): number {
+    const { clock } = this.#deps
+    return backoff(attempt, clock, clock.now() < this.#leaseEndsAt ? LONGEST_WHILE_HELD : LONGEST)
+  }
+
   async #probeUntilUp(): Promise<void> {
     const { clock, probe } = this.#deps
     for (let attempt = 0; this.#state === 'down'; attempt += 1) {
-      await sleep(clock, backoff(attempt, clock), this.#closing.signal)
+      await sleep(clock, this.#backoff(attempt), this.#closing.signal)
       if (this.#state === 'down') await probe().catch(() => {})
     }
   }
@@ -140,4 +206,8 @@ export class Availability {
     this.#state = state
     this.#since = this.#deps.clock.date()
   }
+}
+
+function soundAgain(member: string | undefined): Line {
+  return { fields: { member }, message: `etcd at ${member} sends valid answers again` }
 }

@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer'
 import type { IKeyValue } from 'etcd3'
 import type { EtcdRegisterError } from '../errors.ts'
 
 /** A key as it stands in etcd. Its revision is a number, exact up to 2^53: 285 years at a million writes a second. */
 export interface KeyValue {
+  /** As `textOf` has it. */
   readonly key: string
   readonly value: Buffer
   /** mod_revision */
@@ -18,10 +20,20 @@ export type KeyEvent =
   | ({ readonly type: 'put' } & KeyValue)
   | { readonly type: 'delete'; readonly key: string; readonly revision: number }
 
-/** Bytes that are no UTF-8 one by one, so that two such keys stay two. */
+/**
+ * The same text for the same bytes only. Where they are no UTF-8, each one above 0x7f is half of a surrogate pair, which
+ * no UTF-8 gives.
+ */
 export function textOf(bytes: Buffer, from = 0, to: number = bytes.length): string {
   const text = bytes.toString('utf8', from, to)
-  return text.includes('\ufffd') ? bytes.toString('latin1', from, to) : text
+  if (!text.includes('\ufffd') || isUtf8(bytes.subarray(from, to))) return text
+  return byteByByte(bytes.subarray(from, to))
+}
+
+/** As `textOf()` gives bytes that are no UTF-8. */
+export function byteByByte(bytes: Buffer): string {
+  const half = (byte: string) => String.fromCharCode(0xdc00 + byte.charCodeAt(0))
+  return bytes.toString('latin1').replace(/[\u0080-\u00ff]/g, half)
 }
 
 export function keyValueOf({ key, value, mod_revision, create_revision, lease }: IKeyValue): KeyValue {
@@ -55,12 +67,19 @@ export interface WatchedKeys {
   readonly size: number
   /** mod_revision of a key that is held. */
   revisionOf(key: string): number | undefined
+  /** Whether an entry has the value that is held. Left out where revisions are enough. */
+  holds?(entry: KeyValue): boolean
   /** Starts to take in all keys of the range anew; nothing changes before it is complete. */
   list(): KeyListing
   /** What happened since, in order. */
   apply(events: readonly KeyEvent[]): void
-  /** `false` while they cannot be kept current; `silentFor`: ms since they last were. */
-  sync(fresh: boolean, silentFor: number): void
-  /** Something went wrong; the watch goes on trying. */
+  /**
+   * `false` while they cannot be kept current; `silentFor`: ms since they last were. `true` once they are. Left out where
+   * nobody asks.
+   */
+  sync?(fresh: boolean, silentFor: number): void
+  /** The watch is created, or created again after a failure. Left out where nobody asks. */
+  watched?(): void
+  /** Something went wrong; the watch is tried again. */
   failed(error: EtcdRegisterError): void
 }

@@ -1,3 +1,6 @@
+/** No answer, or none that etcd gives: the latter also in gRPC's words, where it could not read one. */
+const FAILED = / (UNAVAILABLE|DEADLINE_EXCEEDED):|invalid answer: |message parsing error|No message received/
+
 /** How long a member that failed is passed over while there are others, in ms. */
 const COOLDOWN = 5000
 
@@ -31,7 +34,7 @@ export class Member {
     try {
       return await fn()
     } catch (error) {
-      if (/ (UNAVAILABLE|DEADLINE_EXCEEDED):/.test((error as Error).message)) this.markFailed()
+      if (FAILED.test((error as Error).message)) this.markFailed()
       throw error
     }
   }

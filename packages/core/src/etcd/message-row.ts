@@ -1,5 +1,5 @@
 import { type KeyValue, textOf } from './key-value.ts'
-import { Fields } from './message-fields.ts'
+import { Fields, InvalidAnswer } from './message-fields.ts'
 
 /** A key and its value out of a message. Keeps the whole of it alive, so nobody keeps it. */
 export class MessageRow implements KeyValue {
@@ -23,8 +23,11 @@ export class MessageRow implements KeyValue {
       else if (fields.id === 2) created = fields.number
       else if (fields.id === 3) revision = fields.number
       else if (fields.id === 5) [valueFrom, valueTo] = [fields.from, fields.to]
-      else if (fields.id === 6) leaseFrom = fields.from
+      else if (fields.id === 6) leaseFrom = fields.integerFrom
     }
+    // etcd has no empty key. Without this check, 30 MB of empty rows are 15 million objects.
+    if (keyFrom === keyTo) throw new InvalidAnswer('a row has no key')
+    if (!Number.isSafeInteger(revision)) throw new InvalidAnswer(`a row has revision ${revision}`)
     this.#message = message
     this.key = textOf(message, keyFrom, keyTo)
     this.revision = revision
@@ -38,7 +41,11 @@ export class MessageRow implements KeyValue {
 
   /** None comes between the two. */
   get keyAfter(): Buffer {
-    return Buffer.concat([this.#message.subarray(this.#keyFrom, this.#keyTo), Buffer.from([0])])
+    return Buffer.concat([this.keyBytes, Buffer.from([0])])
+  }
+
+  get keyBytes(): Buffer {
+    return this.#message.subarray(this.#keyFrom, this.#keyTo)
   }
 
   get value(): Buffer {

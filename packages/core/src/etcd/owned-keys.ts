@@ -1,18 +1,26 @@
-import type { ICompare, IRequestOp, ITxnResponse } from 'etcd3'
+import type { ICompare, IRequestOp } from 'etcd3'
 import type { Connection } from './connection.ts'
-import { type KeyValue, keyValueOf } from './key-value.ts'
+import type { KeyValue } from './key-value.ts'
+import type { TxnAnswer } from './txn-answer.ts'
 
-/** How a key stands as far as we know. A wiped store gives revisions out again, leases it does not: both count. */
-export interface Known {
-  readonly revision: number
-  readonly lease: string
-}
+/** How a key stands as far as we know. A store that was wiped or restored gives revisions out again: all of it counts. */
+export type Known = Pick<KeyValue, 'revision' | 'lease' | 'value'>
 
-export const ABSENT: Known = { revision: 0, lease: '0' }
+export const ABSENT: Known = { revision: 0, lease: '0', value: Buffer.alloc(0) }
 
 export function knownOf(found: KeyValue | undefined): Known {
-  return found === undefined ? ABSENT : { revision: found.revision, lease: found.lease }
+  if (found === undefined) return ABSENT
+  const { revision, lease, value } = found
+  return { revision, lease, value }
 }
+
+export function isKnown(found: KeyValue | undefined, known: Known): boolean {
+  const { revision, lease, value } = knownOf(found)
+  return revision === known.revision && lease === known.lease && value.equals(known.value)
+}
+
+/** Others may write in between, but not each time. */
+const MOST_TRIES = 10
 
 export interface OwnedWrite {
   puts: readonly { key: string; value: string }[]
@@ -32,26 +40,46 @@ export async function writeOwned(
   connection: Connection,
   { puts, deletes, lease, known, mayTake }: OwnedWrite,
 ): Promise<{ revision: number } | { refused: KeyValue }> {
-  const keys = [...puts.map(({ key }) => key), ...deletes]
+  const values = new Map(puts.map(({ key, value }) => [key, Buffer.from(value)]))
+  const keys = [...values.keys(), ...deletes]
   const write: IRequestOp[] = [
-    ...puts.map(({ key, value }) => ({
-      request_put: { key: Buffer.from(key), value: Buffer.from(value), lease },
-    })),
+    ...[...values].map(([key, value]) => ({ request_put: { key: Buffer.from(key), value, lease } })),
     ...deletes.map(key => ({ request_delete_range: { key: Buffer.from(key) } })),
   ]
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     const compare = keys.flatMap(key => unchanged(key, known.get(key) ?? ABSENT))
     const answer = await connection.txn({ compare, success: write, failure: reads(keys) })
-    const revision = Number(answer.header.revision)
+    const { revision } = answer
     if (answer.succeeded) {
-      for (const key of keys) known.set(key, deletes.includes(key) ? ABSENT : { revision, lease })
+      for (const key of deletes) known.set(key, ABSENT)
+      for (const [key, value] of values) known.set(key, { revision, lease, value })
       return { revision }
     }
-    for (const [key, found] of foundIn(keys, answer)) {
+    const all = foundIn(keys, answer)
+    // The comparison and the read are one transaction.
+    const fits = all.every(([key, found]) => isAsCompared(found, known.get(key) ?? ABSENT))
+    if (fits || tries === MOST_TRIES)
+      throw connection.distrust('a write', 'it refuses what fits the keys as it reads them')
+    for (const [key, found] of all) {
       if (found !== undefined && !mayTake(found)) return { refused: found }
       known.set(key, knownOf(found))
     }
   }
+}
+
+/** The keys as they stand at one revision. */
+export async function readKeys(
+  connection: Connection,
+  keys: readonly string[],
+): Promise<[key: string, found: KeyValue | undefined][]> {
+  const answer = await connection.txn({ compare: [], success: reads(keys), failure: [] })
+  return foundIn(keys, answer)
+}
+
+/** What `unchanged()` compares. */
+function isAsCompared(found: KeyValue | undefined, { revision, lease }: Known): boolean {
+  const now = found ?? ABSENT
+  return now.revision === revision && (revision === 0 || now.lease === lease)
 }
 
 function unchanged(key: string, { revision, lease }: Known): ICompare[] {
@@ -67,9 +95,6 @@ function reads(keys: readonly string[]): IRequestOp[] {
   return keys.map(key => ({ request_range: { key: Buffer.from(key) } })) as unknown as IRequestOp[]
 }
 
-function foundIn(keys: readonly string[], { responses }: ITxnResponse): [string, KeyValue | undefined][] {
-  return keys.map((key, i) => {
-    const kv = responses[i]?.response_range?.kvs[0]
-    return [key, kv && keyValueOf(kv)]
-  })
+function foundIn(keys: readonly string[], { found }: TxnAnswer): [string, KeyValue | undefined][] {
+  return keys.map((key, i) => [key, found[i]])
 }

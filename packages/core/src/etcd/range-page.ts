@@ -1,5 +1,6 @@
 import type { KeyValue } from './key-value.ts'
-import { Fields, revisionIn } from './message-fields.ts'
+import type { AnswerTimes } from './link-pace.ts'
+import { Fields, InvalidAnswer, revisionIn } from './message-fields.ts'
 import { MessageRow } from './message-row.ts'
 
 /** Keys and values of a range, as far as one answer goes: etcd's RangeResponse. */
@@ -8,27 +9,38 @@ export interface RangePage {
   readonly revision: number
   /** Keys in the whole range. */
   readonly count: number
+  /** There are keys after these. */
+  readonly more: boolean
   /** Where the next page begins, if there is one. */
   readonly next: Buffer | undefined
   /** Keys in this page. */
   readonly length: number
   /** Size of the answer. */
   readonly bytes: number
-  /** Read only now, so that it can be gone before the next one. */
+  readonly times: AnswerTimes
+  /** Who answered. */
+  member: string
+  /** Read only now, so that it can be gone before the next one. Throws if it is none. */
   at(index: number): KeyValue
 }
 
 /**
  * Reads a RangeResponse. etcd3's decoder makes objects of all that is in it, which takes longer than to make instances of
- * them. Throws `ERR_ETCD_UNAVAILABLE` where the message is broken; so does `at()`.
+ * them. Throws `InvalidAnswer` where the message is broken, or has more than `limit` rows.
  */
-export function decodeRange(message: Buffer): RangePage {
-  const page = new Page(message)
+export function decodeRange(
+  message: Buffer,
+  times: AnswerTimes = { total: 0, transfer: 0 },
+  limit: number = Number.POSITIVE_INFINITY,
+): RangePage {
+  const page = new Page(message, times)
   const fields = new Fields(message, 0, message.length)
   while (fields.next()) {
     if (fields.id === 1) page.revision = revisionIn(message, fields.from, fields.to)
-    else if (fields.id === 2) page.rows.push(fields.from, fields.to)
-    else if (fields.id === 3) page.more = fields.number > 0
+    else if (fields.id === 2) {
+      if (page.length === limit) throw new InvalidAnswer(`it has more than ${limit} rows`)
+      page.rows.push(fields.from, fields.to)
+    } else if (fields.id === 3) page.more = fields.number > 0
     else if (fields.id === 4) page.count = fields.number
   }
   return page
@@ -41,9 +53,12 @@ class Page implements RangePage {
   revision = 0
   count = 0
   more = false
+  member = ''
+  readonly times: AnswerTimes
 
-  constructor(message: Buffer) {
+  constructor(message: Buffer, times: AnswerTimes) {
     this.#message = message
+    this.times = times
   }
 
   get next(): Buffer | undefined {

@@ -16,7 +16,13 @@ export interface WatchMessage {
   readonly events: KeyEvent[]
 }
 
-/** Reads a WatchResponse. Throws `ERR_ETCD_UNAVAILABLE` where the message is broken. */
+/** With more events in one message, the range is listed again. */
+const MOST_EVENTS = 1_000_000
+
+/** Bytes of a text that are read. */
+const MOST_TEXT = 2000
+
+/** Reads a WatchResponse. Throws `InvalidAnswer` where the message is broken. */
 export function decodeWatch(message: Buffer): WatchMessage {
   const read: WatchMessage = {
     revision: 0,
@@ -34,10 +40,17 @@ export function decodeWatch(message: Buffer): WatchMessage {
     else if (fields.id === 3) read.created = fields.number > 0
     else if (fields.id === 4) read.canceled = fields.number > 0
     else if (fields.id === 5) read.compactRevision = fields.number
-    else if (fields.id === 6) read.cancelReason = message.toString('utf8', fields.from, fields.to)
-    else if (fields.id === 11) read.events.push(decodeEvent(message, fields.from, fields.to))
+    else if (fields.id === 6) read.cancelReason = textIn(message, fields.from, fields.to)
+    else if (fields.id === 11) {
+      if (read.events.length === MOST_EVENTS) throw new Error('too many events in one message')
+      read.events.push(decodeEvent(message, fields.from, fields.to))
+    }
   }
   return read
+}
+
+function textIn(message: Buffer, from: number, to: number): string {
+  return message.toString('utf8', from, Math.min(to, from + MOST_TEXT))
 }
 
 class Put extends MessageRow {

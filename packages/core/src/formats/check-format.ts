@@ -32,8 +32,14 @@ export function checkFormat(format: object): InstanceFormat {
   const place = isObject(namespace) && (namespace.fixed ?? namespace.default)
   check(isPlace(place), 'namespace', '{ fixed } or { default }, a string without a slash at its end', place)
   check(isObject(defaults), 'defaults', 'an object', defaults)
-  const { ttl = 10, id = () => '' } = defaults as Given
+  const { ttl = 10, drainDelay = 0, id = () => '' } = defaults as Given
   check(Number.isInteger(ttl) && Number(ttl) >= 2, 'defaults.ttl', 'a whole number of seconds from 2 on', ttl)
+  check(
+    Number.isInteger(drainDelay) && Number(drainDelay) >= 0 && Number(drainDelay) <= 300_000,
+    'defaults.drainDelay',
+    'a whole number of milliseconds from 0 to 300000',
+    drainDelay,
+  )
   check(typeof id === 'function', 'defaults.id', 'a function', id)
   return format as InstanceFormat
 }

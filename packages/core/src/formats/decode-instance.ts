@@ -1,23 +1,30 @@
-import { isWildcard } from '../address.ts'
+import { authority, isWildcard } from '../address.ts'
 import {
-  type Endpoint,
+  ID_RULE,
+  isId,
+  isLabel,
+  isPairValue,
   isProtocol,
-  isText,
-  isWeight,
+  LABEL_RULE,
+  MOST_PAIRS,
   makeInstance,
+  PAIR_VALUE_RULE,
   parseAuthority,
   parseEndpoint,
+  readWeight,
 } from '../instance.ts'
-import type { InstanceStatus } from '../types.ts'
-import type { Decoded } from './format.ts'
+import type { Endpoint, InstanceStatus } from '../types.ts'
+import type { DecodedInstance } from './format.ts'
 
 const MOST_ENDPOINTS = 32
+const NO_PAIRS = '"metadata" is not an object of strings, numbers, true and false'
 const NO_URLS = '"endpoints" is not a list of URLs such as http://10.0.0.5:8000'
 
 /** What a value said, unchecked but for the name. Where it is, `address` or `endpoints` says. */
 export interface FoundInstance {
   name: string
-  id: unknown
+  /** Default: `host:port`. */
+  id?: unknown
   /** `host:port`, IPv6 in brackets. */
   address?: unknown
   /** Of an `address`; default `http`. */
@@ -26,29 +33,40 @@ export interface FoundInstance {
   endpoints?: unknown
   version?: unknown
   zone?: unknown
+  /** A whole number, also as text; default 100. */
   weight?: unknown
+  /** Text by names; numbers, `true` and `false` are read as text. */
   metadata?: unknown
   status?: unknown
 }
 
-/** The instance if everything in it is sound and bounded, else the reason to skip it. Never throws. */
-export function decodeInstance(found: FoundInstance, key: string): Exclude<Decoded, { ignore: true }> {
-  const { name, id } = found
+/**
+ * The instance if everything in it is sound and bounded, else the reason to skip it; never throws. Bounds: an id of 300
+ * characters without `/`, version and zone of 256 each, 256 pairs of metadata with names of 256 and values of 16,384
+ * characters, 32 endpoints. A weight above 1,000,000 counts as that. Control characters are refused everywhere but tabs
+ * and line breaks in values of metadata.
+ */
+export function decodeInstance(
+  found: FoundInstance,
+  key: string,
+): Exclude<DecodedInstance, { ignore: true }> {
+  const { name } = found
   // What Go reads as nothing said.
   const version = found.version ?? ''
   const zone = found.zone ?? ''
-  const weight = found.weight ?? 100
+  const weight = readWeight(found.weight ?? 100)
   const status = found.status ?? 'up'
-  if (!isText(id)) return skip('"id" is not a line of text')
-  if (typeof version !== 'string') return skip('"version" is not a string')
-  if (typeof zone !== 'string') return skip('"zone" is not a string')
+  if (!isLabel(version)) return skip(`"version" is not ${LABEL_RULE}`)
+  if (!isLabel(zone)) return skip(`"zone" is not ${LABEL_RULE}`)
   if (!isStatus(status)) return skip('"status" is not one of up, leaving, suspended')
   const metadata = metadataOf(found.metadata ?? {})
-  if (metadata === undefined) return skip('"metadata" is not an object of strings')
-  if (!isWeight(weight)) return skip('"weight" is not a whole number from 0 to 1000')
+  if (typeof metadata === 'string') return skip(metadata)
+  if (weight === undefined) return skip('"weight" is not a whole number from 0 on')
   const place = found.endpoints === undefined ? endpointOf(found) : endpointsOf(found.endpoints)
   if (typeof place === 'string') return skip(place)
   const { host, port, protocol, endpoints } = place
+  const { id = authority(host, port) } = found
+  if (!isId(id)) return skip(`"id" is not ${ID_RULE}`)
   const fields = { id, name, host, port, protocol, version, zone, weight, metadata, endpoints, status }
   return { instance: makeInstance(fields, key) }
 }
@@ -90,14 +108,28 @@ function isStatus(value: unknown): value is InstanceStatus {
   return value === 'up' || value === 'leaving' || value === 'suspended'
 }
 
-/** The pairs, where `null` is `''`, as Go has it; `undefined` if there is anything else among them. */
-function metadataOf(found: unknown): Record<string, string> | undefined {
-  if (typeof found !== 'object' || found === null || Array.isArray(found)) return undefined
+/** The pairs, where numbers and booleans are text, and `null` is `''`, as Go has it; or what is wrong with them. */
+function metadataOf(found: unknown): Record<string, string> | string {
+  if (typeof found !== 'object' || found === null || Array.isArray(found)) return NO_PAIRS
+  const names = Object.keys(found)
+  if (names.length > MOST_PAIRS) return `"metadata" has more than ${MOST_PAIRS} pairs`
   let pairs = found as Record<string, string>
-  for (const name of Object.keys(found)) {
-    const value: unknown = (found as Record<string, unknown>)[name]
-    if (value === null) pairs = Object.assign(Object.create(null), pairs, { [name]: '' })
-    else if (typeof value !== 'string') return undefined
+  for (const name of names) {
+    if (!isLabel(name)) return `a name in "metadata" is not ${LABEL_RULE}`
+    const value: unknown = pairs[name]
+    const text = typeof value === 'string' ? value : value === null ? '' : pairText(value)
+    if (text === undefined) return NO_PAIRS
+    if (!isPairValue(text)) return `a value in "metadata" is not ${PAIR_VALUE_RULE}`
+    if (text === value) continue
+    // Copied once, for the first that is no text: the bound keeps it small.
+    if (pairs === found) pairs = Object.assign(Object.create(null), found)
+    pairs[name] = text
   }
   return pairs
+}
+
+/** A value in metadata as text; `undefined` where it is none. */
+export function pairText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
 }

@@ -1,5 +1,6 @@
-import { checkNames, invalidOption } from '../errors.ts'
+import { invalidOption } from '../errors.ts'
 import { isProtocol } from '../instance.ts'
+import { checkNames } from '../option-names.ts'
 import type { InstanceFormat } from './format.ts'
 
 /** The options of a factory, whose names are those of `known`. Throws `ERR_INVALID_OPTION`. */
@@ -14,8 +15,7 @@ export function checkedOptions<Options extends object>(
 
 /** Without the slash at its end; `''` for none. Throws `ERR_INVALID_OPTION`. */
 export function resolveNamespace(namespace: unknown): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it refuses
-  if (typeof namespace === 'string' && !/[\u0000-\u001f\u007f]|\/\//.test(namespace)) {
+  if (typeof namespace === 'string' && !/[\p{Cc}\p{Cs}]|\/\//u.test(namespace)) {
     return namespace.replace(/\/$/, '')
   }
   const rule = 'a string without control characters and empty parts, such as "/services"'

@@ -7,7 +7,7 @@ export interface Entry {
   value: string
 }
 
-/** One key and its value, as found. */
+/** One key and its value, as found. A key that is not UTF-8 is skipped before a format sees it. */
 export interface RawEntry {
   key: string
   value: Buffer
@@ -16,8 +16,14 @@ export interface RawEntry {
 /** All keys that begin with `prefix` (which ends in `/`), or the one `key`. */
 export type KeyRange = { prefix: string } | { key: string }
 
-/** The instance, or why there is none in it; `ignore` for a key of an instance that another one tells of. */
-export type Decoded = { instance: ServiceInstance } | { skip: string } | { ignore: true }
+/** The instance, or why there is none in it; `ignore` for a key that is not meant to be one, such as one of something else. */
+export type DecodedInstance = { instance: ServiceInstance } | { skip: string } | { ignore: true }
+
+/**
+ * What a key says of one instance, or of several, as a map of nodes does: up to 1000, each with an id of its own in that
+ * key. Those that are skipped take nothing from the others.
+ */
+export type Decoded = DecodedInstance | { instances: readonly DecodedInstance[] }
 
 /** What a format can say; what it can't is lost, and said once at registration. */
 export interface Capabilities {
@@ -51,12 +57,16 @@ export interface Capabilities {
  *     { key: `${namespace}/${name}/${id}`, value: `${endpoints[0]},${version}` },
  *   ],
  *   ranges: (name, namespace) => [{ prefix: `${namespace}/${name}/` }],
- *   decode({ key, value }, { name }) {
+ *   decode({ key, value }, { name, namespace }) {
  *     const [url, version] = value.toString().split(',')
- *     return decodeInstance({ name, id: key.slice(key.lastIndexOf('/') + 1), endpoints: [url], version }, key)
+ *     const id = key.slice(`${namespace}/${name}/`.length)
+ *     return decodeInstance({ name, id, endpoints: [url], version }, key)
  *   },
  *   root: namespace => `${namespace}/`,
- *   serviceOf: (key, namespace) => key.slice(namespace.length + 1).split('/')[0],
+ *   serviceOf(key, namespace) {
+ *     const [name, id, ...more] = key.slice(namespace.length + 1).split('/')
+ *     return id !== undefined && more.length === 0 ? name : undefined
+ *   },
  * }
  * createRegistry({ format: csv })
  * ```
@@ -73,10 +83,12 @@ export interface InstanceFormat {
   readonly identity?: 'key' | 'address'
   /** Its other readers list without the slash at the end, and fail at what is none of theirs. */
   readonly listsWithoutSlash?: true
-  /** What its own registry takes where nobody says anything; of several formats the first one's counts. */
+  /** What its own registry takes where nobody says anything; of several formats the first one's counts, and the longest `drainDelay`. */
   readonly defaults?: {
     /** Lease time in seconds; without it 10. */
     readonly ttl?: number
+    /** How long its other readers may take to see that an instance left, in ms; without it 1000. */
+    readonly drainDelay?: number
     /** Without it `host:port`. The same for the same address, so that an instance that comes back replaces itself. */
     id?(service: { name: string; address: string }): string
   }
@@ -89,6 +101,21 @@ export interface InstanceFormat {
   root(namespace: string): string
   /** The service that a key belongs to, `undefined` for a key of another kind. */
   serviceOf(key: string, namespace: string): string | undefined
+}
+
+/** Not copied by `{ ...format }`, which is another format. */
+const MADE_OF = Symbol.for('etcd-register.format')
+
+/** The format that a factory of ours makes of these options. */
+export function made(format: InstanceFormat, ...options: readonly unknown[]): InstanceFormat {
+  Object.defineProperty(format, MADE_OF, { value: JSON.stringify([format.name, ...options]) })
+  return Object.freeze(format)
+}
+
+/** Whether they read and write alike: they are one object, or were made by one factory with the same options. */
+export function sameFormat(one: InstanceFormat, other: InstanceFormat): boolean {
+  const [made, alsoMade] = [one, other].map(format => Object.getOwnPropertyDescriptor(format, MADE_OF)?.value)
+  return one === other || (made !== undefined && made === alsoMade)
 }
 
 /** Longer values are skipped by readers and refused by writers. In bytes. */

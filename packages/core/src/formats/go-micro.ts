@@ -1,16 +1,16 @@
 import { authority } from '../address.ts'
-import { isProtocol } from '../instance.ts'
+import { isPort, isProtocol, parseAuthority } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, ownNamespace } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
-import { keysByName, restOf, slashed } from './keys-by-name.ts'
+import { idIn, keysByName, slashed } from './keys-by-name.ts'
 import { uuidOf } from './uuid.ts'
 
 export interface GoMicroOptions {
   /** Default `/micro/registry`; very old go-micro has `/micro-registry`. */
-  namespace?: string
+  namespace?: string | undefined
 }
 
 const dashed = (name: string): string => name.replaceAll('/', '-')
@@ -21,7 +21,7 @@ const standsAs = (part: string, name: unknown): boolean => typeof name === 'stri
 /** go-micro: `/micro/registry/<name>/<node id>`, slashes in both replaced by `-`; the value is a service with one node. */
 export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
   const { namespace: own } = checkedOptions('goMicroFormat', options, ['namespace'])
-  return {
+  const format: InstanceFormat = {
     name: 'go-micro',
     namespace: ownNamespace(own, '/micro/registry'),
     defaults: { ttl: 90, id: ({ name, address }) => `${name}-${uuidOf(`${name}/${address}`)}` },
@@ -53,23 +53,33 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
     ...keysByName(slashed),
 
     decode({ key, value }, context) {
+      const keyId = idIn(key, context, slashed)
+      if (keyId === undefined) return { ignore: true }
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
       const { name } = context
-      const { name: named, version, nodes } = parsed.fields
-      if (!standsAs(name, named)) return { skip: '"name" is not the name of the service' }
+      const { name: service, version, nodes } = parsed.fields
+      if (!standsAs(name, service)) return { skip: '"name" is not the name of the service' }
       if (!Array.isArray(nodes) || nodes.some(isNothing)) {
         return { skip: '"nodes" is not a list of nodes' }
       }
-      const rest = restOf(key, context, slashed)
-      const node = nodes.find(({ id }) => standsAs(rest, id)) ?? nodes[0]
+      const node = nodes.find(({ id }) => standsAs(keyId, id)) ?? nodes[0]
       if (node === undefined) return { skip: '"nodes" is empty' }
-      const { id, address, metadata } = node as Record<string, unknown>
+      const { id: named, metadata } = node as Record<string, unknown>
+      // As in their keys: an id has no slash.
+      const id = typeof named === 'string' ? dashed(named) : null
       const { protocol } = (metadata ?? {}) as { protocol?: unknown }
-      const found = { name, id, address, version, metadata }
+      const found = { name, id, address: addressOf(node as Record<string, unknown>), version, metadata }
       return decodeInstance({ ...found, protocol: isProtocol(protocol) ? protocol : 'http' }, key)
     },
   }
+  return made(format)
+}
+
+/** With the port, which go-micro of the time of `/micro-registry` has beside the host. */
+function addressOf({ address, port }: Record<string, unknown>): unknown {
+  if (typeof address !== 'string' || !isPort(port) || parseAuthority(address) !== undefined) return address
+  return authority(address.replace(/^\[|\]$/g, ''), port)
 }
 
 const isNothing = (value: unknown): boolean => typeof value !== 'object' || value === null

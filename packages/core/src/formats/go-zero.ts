@@ -1,14 +1,15 @@
 import { authorityFor } from '../instance.ts'
+import { bareAddress } from './bare-address.ts'
 import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { bareNamespace, checkedOptions, ownProtocol } from './format-options.ts'
-import { bare, keysByName } from './keys-by-name.ts'
+import { bare, idIn, keysByName } from './keys-by-name.ts'
 
 export interface GoZeroOptions {
   /** What `Etcd.Key` has before the name, such as `prod` for `prod/user.rpc`, or `/` for `/user.rpc`; default nothing. */
-  namespace?: string
+  namespace?: string | undefined
   /** Of the URLs of what is read; default `grpc`, as go-zero's RPC services are. */
-  protocol?: string
+  protocol?: string | undefined
 }
 
 /**
@@ -21,7 +22,7 @@ export function goZeroFormat(options: GoZeroOptions = {}): InstanceFormat {
     'protocol',
   ])
   const protocol = ownProtocol(given)
-  return {
+  const format: InstanceFormat = {
     name: 'go-zero',
     namespace: bareNamespace(own),
     defaults: { ttl: 10 },
@@ -45,9 +46,10 @@ export function goZeroFormat(options: GoZeroOptions = {}): InstanceFormat {
 
     ...keysByName(bare),
 
-    decode({ key, value }, { name }) {
-      const address = value.toString()
-      return decodeInstance({ name, id: address, address, protocol }, key)
+    decode({ key, value }, context) {
+      if (idIn(key, context, bare) === undefined) return { ignore: true }
+      return decodeInstance({ name: context.name, address: bareAddress(value), protocol }, key)
     },
   }
+  return made(format, protocol)
 }

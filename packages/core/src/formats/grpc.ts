@@ -1,21 +1,28 @@
-import { authorityFor, type InstanceFields, isWeight } from '../instance.ts'
-import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import {
+  authorityFor,
+  type InstanceFields,
+  isLabel,
+  isPairValue,
+  MOST_PAIRS,
+  readWeight,
+} from '../instance.ts'
+import { decodeInstance, pairText } from './decode-instance.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { bareNamespace, checkedOptions, ownProtocol, trueOrFalse } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
-import { bare, cut, keysByName, restOf } from './keys-by-name.ts'
+import { bare, cut, idIn, keysByName } from './keys-by-name.ts'
 
 export interface GrpcOptions {
   /** What a target has before the name, such as `my` for `etcd:///my/orders`, or `/` for a slash; default nothing. */
-  namespace?: string
+  namespace?: string | undefined
   /**
    * Write weight, zone, version and metadata as `Metadata`. Off by default: grpc-go clients with etcd's resolver of 3.4
    * to 3.6 panic over it ("comparing uncomparable type", "hash of unhashable type").
    */
-  metadata?: boolean
+  metadata?: boolean | undefined
   /** Of the URLs of what is read; default `grpc`. */
-  protocol?: string
+  protocol?: string | undefined
 }
 
 /**
@@ -33,7 +40,7 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
   // gRPC cuts the slash at the start of a target; who gives one here has a reason.
   const root = own === undefined ? cut : bare
   const protocol = ownProtocol(given)
-  return {
+  const format: InstanceFormat = {
     name: 'grpc',
     namespace: bareNamespace(own),
     capabilities: {
@@ -45,7 +52,7 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
       metadata: withMetadata,
       endpoints: false,
       protocol,
-      reserved: withMetadata ? ['version', 'zone', 'weight'] : [],
+      reserved: withMetadata ? [...OWN] : [],
     },
 
     encode(instance, { namespace }) {
@@ -63,32 +70,45 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
     ...keysByName(root),
 
     decode({ key, value }, context) {
+      const id = idIn(key, context, root)
+      if (id === undefined) return { ignore: true }
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
-      const fields = parsed.fields
-      const address = fieldOf(fields, 'Addr')
-      if ((fieldOf(fields, 'Op') ?? 0) !== 0) return { skip: '"Op" is not 0' }
-      const { version, zone, weight, ...others } = objectOf(fieldOf(fields, 'Metadata'))
-      const found = { name: context.name, id: restOf(key, context, root), address, protocol }
-      const details = { version: textOr(version), zone: textOr(zone), weight: weightOr(weight) }
-      return decodeInstance({ ...found, ...details, metadata: stringsOf(others) }, key)
+      const { addr: address, op = 0, metadata } = fieldsOf(parsed.fields)
+      if (op !== 0) return { skip: '"Op" is not 0' }
+      const said = objectOf(metadata)
+      const details = {
+        version: labelOf(said.version),
+        zone: labelOf(said.zone),
+        weight: readWeight(said.weight),
+      }
+      const found = { name: context.name, id, address, protocol, ...details }
+      return decodeInstance({ ...found, metadata: pairsOf(said, details) }, key)
     },
   }
+  return made(format, withMetadata, protocol, own === undefined)
 }
+
+/** What we make of the metadata ourselves. */
+const OWN: ReadonlySet<string> = new Set(['version', 'zone', 'weight'])
 
 /** As Go's decoder does: the case of a name does not count, the last one does, and `null` says nothing. */
-function fieldOf(fields: Record<string, unknown>, name: string): unknown {
-  const isIt = (key: string) => key.toLowerCase() === name.toLowerCase() && fields[key] !== null
-  const found = Object.keys(fields).findLast(isIt)
-  return found === undefined ? undefined : fields[found]
+function fieldsOf(fields: Record<string, unknown>): Partial<Record<'addr' | 'op' | 'metadata', unknown>> {
+  const found: Partial<Record<'addr' | 'op' | 'metadata', unknown>> = {}
+  for (const key of Object.keys(fields)) {
+    const name = key.toLowerCase()
+    const value = fields[key]
+    if ((name === 'addr' || name === 'op' || name === 'metadata') && value !== null) found[name] = value
+  }
+  return found
 }
 
-/** `null` where there is nothing to say. */
+/** `null` where there is nothing to say. A default is said where a pair of the metadata would be taken for it. */
 function metadataOf({ metadata, version, zone, weight }: InstanceFields): object | null {
   const said = Object.assign(Object.create(null), metadata, {
-    ...(version !== '' && { version }),
-    ...(zone !== '' && { zone }),
-    ...(weight !== 100 && { weight }),
+    ...((version !== '' || 'version' in metadata) && { version }),
+    ...((zone !== '' || 'zone' in metadata) && { zone }),
+    ...((weight !== 100 || 'weight' in metadata) && { weight }),
   })
   return Object.keys(said).length === 0 ? null : goMap(said)
 }
@@ -98,9 +118,26 @@ const objectOf = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)
     : {}
-const textOr = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-const weightOr = (value: unknown): number | undefined => (isWeight(value) ? value : undefined)
-const stringsOf = (pairs: Record<string, unknown>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(pairs).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
-  )
+
+function labelOf(value: unknown): string | undefined {
+  const text = pairText(value)
+  return isLabel(text) ? text : undefined
+}
+
+type Details = Partial<Record<string, string | number>>
+
+/**
+ * What fits of the metadata, and is not among the details already as it stands there; nothing of it where there are more
+ * pairs than an instance may have.
+ */
+function pairsOf(said: Record<string, unknown>, details: Details): Record<string, string> {
+  const names = Object.keys(said)
+  if (names.length > MOST_PAIRS + OWN.size) return {}
+  const pairs: Record<string, string> = Object.create(null)
+  for (const name of names) {
+    const text = pairText(said[name])
+    const used = OWN.has(name) && String(details[name]) === text
+    if (!used && isLabel(name) && isPairValue(text)) pairs[name] = text
+  }
+  return Object.keys(pairs).length > MOST_PAIRS ? {} : pairs
+}

@@ -1,15 +1,15 @@
 import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, fixedNamespace } from './format-options.ts'
 import { parseObject } from './json-value.ts'
-import { keysByName, slashed } from './keys-by-name.ts'
-import { kratosWeight } from './kratos.ts'
+import { idIn, keysByName, slashed } from './keys-by-name.ts'
+import { kratosEndpoints, kratosWeight } from './kratos.ts'
 
 const VERSION = 1
 
 export interface JsonOptions {
   /** Default: that of the registry. */
-  namespace?: string
+  namespace?: string | undefined
 }
 
 /**
@@ -18,7 +18,7 @@ export interface JsonOptions {
  */
 export function jsonFormat(options: JsonOptions = {}): InstanceFormat {
   const { namespace: own } = checkedOptions('jsonFormat', options, ['namespace'])
-  return {
+  const format: InstanceFormat = {
     name: 'json',
     ...fixedNamespace(own),
     capabilities: {
@@ -38,13 +38,17 @@ export function jsonFormat(options: JsonOptions = {}): InstanceFormat {
 
     ...keysByName(slashed),
 
-    decode({ key, value }, { name }) {
+    decode({ key, value }, context) {
+      if (idIn(key, context, slashed) === undefined) return { ignore: true }
+      const { name } = context
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
-      const { id, name: named, version, metadata, endpoints = null, zone, status } = parsed.fields
+      const { id = null, name: named, version, metadata, endpoints = null, zone, status } = parsed.fields
       if (named !== name) return { skip: '"name" is not the name of the service' }
       const weight = parsed.fields.weight ?? kratosWeight(metadata)
-      return decodeInstance({ id, name, version, metadata, endpoints, zone, weight, status }, key)
+      const urls = kratosEndpoints(endpoints)
+      return decodeInstance({ id, name, version, metadata, endpoints: urls, zone, weight, status }, key)
     },
   }
+  return made(format)
 }

@@ -19,17 +19,18 @@ export function keysByName(root: Root): Pick<InstanceFormat, 'root' | 'ranges' |
     root,
     ranges: (name, namespace) => [{ prefix: `${root(namespace)}${name}/` }],
     serviceOf(key, namespace) {
-      const [name, rest] = key.slice(root(namespace).length).split('/', 2)
-      return isName(name) && rest !== undefined ? name : undefined
+      const [name, ...ids] = key.slice(root(namespace).length).split('/', 3)
+      return isName(name) && ids.length === 1 ? name : undefined
     },
   }
 }
 
-/** What follows the name. */
-export function restOf(
+/** What follows the name; `undefined` where that has a slash: a key of something else, since an id has none. */
+export function idIn(
   key: string,
   { namespace, name }: { namespace: string; name: string },
   root: Root,
-): string {
-  return key.slice(root(namespace).length + name.length + 1)
+): string | undefined {
+  const id = key.slice(root(namespace).length + name.length + 1)
+  return id.includes('/') ? undefined : id
 }

@@ -1,19 +1,22 @@
-import { authorityFor } from '../instance.ts'
+import { authorityFor, MOST_WEIGHT, readWeight } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, ownNamespace, ownProtocol, wholeNumber } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
-import { keysByName, restOf, slashed } from './keys-by-name.ts'
+import { idIn, keysByName, slashed } from './keys-by-name.ts'
 
 export interface KitexOptions {
   /** The prefix; default `kitex/registry-etcd`. Some of its constructors leave it empty: then `''`. */
-  namespace?: string
+  namespace?: string | undefined
   /** Of the URLs of what is read; default `tcp`. */
-  protocol?: string
+  protocol?: string | undefined
   /** The weight that most of the fleet have, and that is our 100; default 10, as Kitex has it. */
-  defaultWeight?: number
+  defaultWeight?: number | undefined
 }
+
+/** What Go dials over TCP. */
+const NETWORKS: ReadonlySet<unknown> = new Set(['tcp', 'tcp4', 'tcp6'])
 
 /**
  * Kitex: `<prefix>/<name>/<id>`, where an id is `host:port` unless it was given, and a JSON value. Weights are scaled, so
@@ -28,10 +31,11 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
   } = checkedOptions('kitexFormat', options, known)
   const protocol = ownProtocol(given)
   wholeNumber('defaultWeight', defaultWeight, 1, 1_000_000)
-  return {
+  const format: InstanceFormat = {
     name: 'kitex',
     namespace: ownNamespace(own, 'kitex/registry-etcd'),
-    defaults: { ttl: 60 },
+    // Its resolvers list again every 5 s, they watch nothing.
+    defaults: { ttl: 60, drainDelay: 6000 },
     capabilities: {
       read: true,
       status: false,
@@ -61,16 +65,20 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
     ...keysByName(slashed),
 
     decode({ key, value }, context) {
+      const id = idIn(key, context, slashed)
+      if (id === undefined) return { ignore: true }
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
       const { network, address, weight: theirs, tags } = parsed.fields
-      if (network !== 'tcp') return { skip: '"network" is not tcp' }
+      if (!NETWORKS.has(network)) return { skip: '"network" is not tcp, tcp4 or tcp6' }
       // Kitex takes its default where there is none.
-      const weight = typeof theirs === 'number' && theirs > 0 ? scaled((theirs * 100) / defaultWeight) : 100
-      const found = { name: context.name, id: restOf(key, context, slashed), address, protocol }
+      const given = readWeight(theirs) ?? 0
+      const weight = given > 0 ? scaled((given * 100) / defaultWeight) : 100
+      const found = { name: context.name, id, address, protocol }
       return decodeInstance({ ...found, weight, metadata: tags }, key)
     },
   }
+  return made(format, protocol, defaultWeight)
 }
 
-const scaled = (weight: number): number => Math.min(Math.max(1, Math.round(weight)), 1000)
+const scaled = (weight: number): number => Math.min(Math.max(1, Math.round(weight)), MOST_WEIGHT)

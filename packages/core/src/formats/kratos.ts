@@ -1,20 +1,21 @@
+import { readWeight } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, ownNamespace } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
-import { keysByName, slashed } from './keys-by-name.ts'
+import { idIn, keysByName, slashed } from './keys-by-name.ts'
 import { uuidOf } from './uuid.ts'
 
 export interface KratosOptions {
   /** As in `etcd.Namespace()`; default `/microservices`. */
-  namespace?: string
+  namespace?: string | undefined
 }
 
 /** Kratos: `<namespace>/<name>/<id>`, a JSON value whose weight is in `metadata.weight`. */
 export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
   const { namespace: own } = checkedOptions('kratosFormat', options, ['namespace'])
-  return {
+  const format: InstanceFormat = {
     name: 'kratos',
     listsWithoutSlash: true,
     namespace: ownNamespace(own, '/microservices'),
@@ -47,20 +48,44 @@ export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
 
     ...keysByName(slashed),
 
-    decode({ key, value }, { name }) {
+    decode({ key, value }, context) {
+      if (idIn(key, context, slashed) === undefined) return { ignore: true }
+      const { name } = context
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
-      const { id, name: named, version, metadata, endpoints = null } = parsed.fields
+      const { id = null, name: named, version, metadata, endpoints = null } = parsed.fields
       if (named !== name) return { skip: '"name" is not the name of the service' }
-      return decodeInstance({ id, name, version, metadata, endpoints, weight: kratosWeight(metadata) }, key)
+      const weight = kratosWeight(metadata)
+      const urls = kratosEndpoints(endpoints)
+      return decodeInstance({ id, name, version, metadata, endpoints: urls, weight }, key)
     },
   }
+  return made(format)
 }
 
 /** Of `metadata.weight`, 100 where it says none. */
 export function kratosWeight(metadata: unknown): number {
   const { weight } = (metadata ?? {}) as { weight?: unknown }
-  return typeof weight === 'string' && /^\d+$/.test(weight) ? Math.min(Number(weight), 1000) : 100
+  return readWeight(weight) ?? 100
+}
+
+/** Kratos 2.1 to 2.3 says of TLS in a query: `grpc://10.0.0.5:9000?isSecure=true` is `grpcs://10.0.0.5:9000`. */
+export function kratosEndpoints(endpoints: unknown): unknown {
+  return Array.isArray(endpoints) && endpoints.some(hasQuery) ? endpoints.map(withScheme) : endpoints
+}
+
+const hasQuery = (endpoint: unknown): boolean => typeof endpoint === 'string' && endpoint.includes('?')
+
+/** As Go's `strconv.ParseBool` has it. */
+const TRUE: ReadonlySet<string | null> = new Set(['1', 't', 'T', 'true', 'TRUE', 'True'])
+const SECURE: ReadonlySet<string> = new Set(['https', 'grpcs', 'wss'])
+
+function withScheme(endpoint: unknown): unknown {
+  if (typeof endpoint !== 'string') return endpoint
+  const query = /^[^?#]*\?([^#]*)/.exec(endpoint)?.[1]
+  if (query === undefined || !TRUE.has(new URLSearchParams(query).get('isSecure'))) return endpoint
+  const scheme = endpoint.slice(0, endpoint.indexOf(':'))
+  return SECURE.has(scheme) ? endpoint : `${scheme}s${endpoint.slice(scheme.length)}`
 }
 
 function withWeight(metadata: Readonly<Record<string, string>>, weight: number): Record<string, string> {

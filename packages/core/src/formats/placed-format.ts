@@ -1,5 +1,6 @@
 import { invalidOption } from '../errors.ts'
 import { ID_RULE, type InstanceFields, isId } from '../instance.ts'
+import { isWellFormed, shown } from '../text.ts'
 import type { Entry, InstanceFormat, KeyRange } from './format.ts'
 
 /** A format, and where its keys begin. */
@@ -60,7 +61,7 @@ function isEntries(entries: unknown): entries is readonly Entry[] {
   const isText = ({ key, value }: Partial<Entry>) => typeof key === 'string' && typeof value === 'string'
   if (!entries.every(entry => typeof entry === 'object' && entry !== null && isText(entry))) return false
   const keys = new Set((entries as Entry[]).map(({ key }) => key))
-  return keys.size === entries.length && !keys.has('')
+  return keys.size === entries.length && !keys.has('') && [...keys].every(isWellFormed)
 }
 
 /** What a format gives. Throws `ERR_INVALID_OPTION` if it throws. */
@@ -80,7 +81,7 @@ export function guarded<T>({ name }: InstanceFormat, method: string, run: () => 
 /** Also what is thrown may be anything. */
 export function textOf(thrown: unknown): string {
   try {
-    return String(thrown)
+    return shown(String(thrown))
   } catch {
     return typeof thrown
   }

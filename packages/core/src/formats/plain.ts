@@ -1,15 +1,16 @@
 import { authority } from '../address.ts'
 import { isName } from '../instance.ts'
+import { bareAddress } from './bare-address.ts'
 import { decodeInstance } from './decode-instance.ts'
-import type { InstanceFormat } from './format.ts'
+import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, fixedNamespace, trueOrFalse } from './format-options.ts'
-import { restOf, slashed } from './keys-by-name.ts'
+import { idIn, slashed } from './keys-by-name.ts'
 
 export interface PlainOptions {
   /** Default: that of the registry. */
-  namespace?: string
+  namespace?: string | undefined
   /** Write the one key `<namespace>/<name>` instead of `<namespace>/<name>/<id>`; then there is one instance. */
-  singleKey?: boolean
+  singleKey?: boolean | undefined
 }
 
 /** The bare `host:port` under `<namespace>/<name>/<id>`, or under `<namespace>/<name>`; reads both. */
@@ -19,7 +20,7 @@ export function plainFormat(options: PlainOptions = {}): InstanceFormat {
     'singleKey',
   ])
   const singleKey = trueOrFalse('singleKey', given)
-  return {
+  const format: InstanceFormat = {
     name: 'plain',
     // The readers of tutorials list `/web` for `/web`.
     listsWithoutSlash: true,
@@ -44,15 +45,18 @@ export function plainFormat(options: PlainOptions = {}): InstanceFormat {
     ranges: (name, namespace) => [{ prefix: `${namespace}/${name}/` }, { key: `${namespace}/${name}` }],
 
     serviceOf(key, namespace) {
-      const name = key.slice(namespace.length + 1).split('/', 1)[0]
-      return isName(name) ? name : undefined
+      const [name, ...ids] = key.slice(namespace.length + 1).split('/', 3)
+      return isName(name) && ids.length < 2 ? name : undefined
     },
 
     decode({ key, value }, context) {
-      const text = value.toString()
+      const id = idIn(key, context, slashed)
+      if (id === undefined) return { ignore: true }
+      const text = bareAddress(value)
       // As go-kit's registrars write it.
       const where = text.includes('://') ? { endpoints: [text] } : { address: text }
-      return decodeInstance({ name: context.name, id: restOf(key, context, slashed) || text, ...where }, key)
+      return decodeInstance({ name: context.name, ...(id !== '' && { id }), ...where }, key)
     },
   }
+  return made(format, singleKey)
 }

@@ -7,21 +7,21 @@ import { writeOnly } from './write-only.ts'
 
 export interface SkydnsOptions {
   /** The `path` of CoreDNS' etcd plugin; default `/skydns`. */
-  namespace?: string
+  namespace?: string | undefined
   /** The zone that it serves; default `skydns.local`: `orders` is at `orders.skydns.local`. */
-  domain?: string
+  domain?: string | undefined
   /** Of the records, in seconds; default 10. CoreDNS takes 300 where there is none. */
-  ttl?: number
+  ttl?: number | undefined
   /** Of the SRV records; default 10, as CoreDNS has it. */
-  priority?: number
+  priority?: number | undefined
   /** Records of one group are answered together; default none. */
-  group?: string
+  group?: string | undefined
   /** For TXT records; default none. */
-  text?: string
+  text?: string | undefined
   /** Also among the MX records; default false. */
-  mail?: boolean
+  mail?: boolean | undefined
   /** Labels to cut from the target of an SRV record, 0 to 126; default 0. */
-  targetstrip?: number
+  targetstrip?: number | undefined
 }
 
 const LONGEST_LABEL = 63

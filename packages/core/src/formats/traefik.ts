@@ -6,7 +6,7 @@ import { writeOnly } from './write-only.ts'
 
 export interface TraefikOptions {
   /** The `rootKey` of its etcd provider; default `traefik`. */
-  namespace?: string
+  namespace?: string | undefined
 }
 
 /** What Traefik calls them. */
@@ -24,6 +24,8 @@ export function traefikFormat(options: TraefikOptions = {}): InstanceFormat {
   return {
     name: 'traefik',
     namespace: separateNamespace(own, 'traefik'),
+    // It takes a new configuration at most every 2 s (providersThrottleDuration).
+    defaults: { drainDelay: 3000 },
     ...writeOnly({ weight: false, protocol: true }),
 
     encode({ id, name, host, port, protocol }, { namespace }) {

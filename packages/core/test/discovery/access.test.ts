@@ -29,6 +29,7 @@ function startGuarded(t: TestContext, onLine: (line: string) => void = () => {})
         },
       ],
     },
+    args: ['--log-level', 'debug'], // the level at which newer etcd says that a token expired
     logger: { debug: (_, line) => onLine(line) },
   })
 }
@@ -82,6 +83,21 @@ test.concurrent('a discovery that starts after the token of the open stream expi
   await expectConverged(second.witness, etcd, '/services/open2/')
 })
 
+test.concurrent('a registry that may read nothing is not connected, as its status says', async t => {
+  const etcd = await startGuarded(t)
+  const logger = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { auth: reader, logger })
+  const secret = registry.discover('secret')
+  await t.expect(secret.ready()).rejects.toMatchObject({ code: 'ERR_ETCD_PERMISSION' })
+  t.expect(registry.status().etcd).toMatchObject({
+    connection: 'down',
+    lastError: { code: 'ERR_ETCD_PERMISSION' },
+  })
+  t.expect(logger.of('warn')).toHaveLength(1)
+  await discover(registry, 'open')
+  t.expect(registry.status().etcd.connection).toBe('up')
+})
+
 test.concurrent('no permission: ready() says what to do, other discoveries go on, and a grant mends it', async t => {
   const etcd = await startGuarded(t)
   const logger = keepLog()
@@ -101,6 +117,10 @@ test.concurrent('no permission: ready() says what to do, other discoveries go on
     .expect(refused)
     .rejects.toThrow(/user "reader".*needs a role with read permission for "\/services\/secret\/"; grant/)
   t.expect(secret).toMatchObject({ instances: [], stale: true })
+  const warnings = () => logger.of('warn').filter(line => line.includes('secret'))
+  t.expect(warnings()).toEqual([
+    t.expect.stringMatching(/refused a read.*"\/services\/secret\/".*Retrying\.$/),
+  ])
   t.expect(registry.status().watches.find(({ name }) => name === 'secret')).toMatchObject({
     lastError: { code: 'ERR_ETCD_PERMISSION' },
   })
@@ -118,5 +138,6 @@ test.concurrent('no permission: ready() says what to do, other discoveries go on
   )
   await expectConverged(witness, etcd, '/services/secret/')
   await secret.ready()
+  t.expect(warnings().slice(1)).toEqual(['the keys of "secret" can be read again'])
   t.expect(JSON.stringify([logger.lines, registry.status()])).not.toContain(reader.password)
 })

@@ -60,7 +60,7 @@ async function follow(t: TestContext, prefix: string, { from = 0, chance = 0.5 }
   const clock = new MovedClock(chance)
   const options = resolveOptions({ hosts: etcd.endpoint, logger: false })
   const connection = new Connection(options, systemClock)
-  const stream = new WatchStream(connection, systemClock)
+  const stream = new WatchStream(connection, systemClock, options.logger)
   const keys = new Keys()
   const fresh = new Promise<void>(resolve => {
     keys.fresh = resolve

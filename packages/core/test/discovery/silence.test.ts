@@ -28,7 +28,7 @@ test.concurrent.for<{ what: string; direction: FaultDirection }>([
     await within(5000, stale)
     const since = (await stale) as Date
     t.expect(discovery.staleSince).toEqual(since)
-    t.expect(since.getTime() - frozenAt).toBeLessThan(200)
+    t.expect(since.getTime() - frozenAt).toBeLessThan(1000)
     t.expect(since.getTime() - frozenAt).toBeGreaterThan(-1500)
     t.expect(discovery.instances.map(({ id }) => id)).toEqual(['a'])
 
@@ -96,8 +96,9 @@ test.concurrent('etcd away at the start: stale and empty, ready() can be aborted
   const abort = new AbortController()
   const aborted = discovery.ready({ signal: abort.signal })
   const patient = discovery.ready()
-  abort.abort(new Error('enough'))
-  await t.expect(aborted).rejects.toThrow('enough')
+  const cause = new Error('enough')
+  abort.abort(cause)
+  await t.expect(aborted).rejects.toMatchObject({ code: 'ERR_ABORTED', cause })
   await t
     .expect(discovery.ready({ signal: AbortSignal.abort() }))
     .rejects.toMatchObject({ name: 'AbortError' })

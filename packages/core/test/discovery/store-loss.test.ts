@@ -1,4 +1,7 @@
 import { type TestContext, test } from 'vitest'
+import { type Clock, systemClock } from '../../src/clock.ts'
+import { resolveOptions } from '../../src/options.ts'
+import { EtcdRegistry } from '../../src/registry.ts'
 import { expectConverged } from '../support/oracle.ts'
 import { type RawWriter, valueFor } from '../support/raw-writer.ts'
 import { discover, nextEvent, openRegistry, openWriter, startEtcd, startProxy } from '../support/read-side.ts'
@@ -29,6 +32,9 @@ async function cutOff(t: TestContext, count: number) {
   await nextEvent(discovery, 'stale')
   return { etcd, proxy, registry, writer, discovery, witness }
 }
+
+/** Before what was left out is compared, 10 s later at the earliest. */
+const atOnce = { timeout: 9000 }
 
 test.concurrent('history compacted while the link was cut: only what really changed is told', async t => {
   const { etcd, proxy, registry, writer, witness } = await cutOff(t, 20)
@@ -72,7 +78,7 @@ test.concurrent('a wiped store that is behind the table is listed again', async 
   await etcd.restart({ wipe: true })
   await writer.write([entry('n3', { version: '2' })])
   await proxy.restore()
-  await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
+  await expectConverged(witness, etcd, '/services/web/', atOnce)
 })
 
 test.concurrent('a wiped store that caught up to the very revision is listed again', async t => {
@@ -80,7 +86,7 @@ test.concurrent('a wiped store that caught up to the very revision is listed aga
   await etcd.restart({ wipe: true })
   await writeInTurn(writer, entries(20, { version: '2' }).reverse())
   await proxy.restore()
-  await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
+  await expectConverged(witness, etcd, '/services/web/', atOnce)
 })
 
 test.concurrent('a wiped store with the same keys at the same revisions shows its other values', async t => {
@@ -88,7 +94,7 @@ test.concurrent('a wiped store with the same keys at the same revisions shows it
   await etcd.restart({ wipe: true })
   await writeInTurn(writer, entries(20, { version: '2' }))
   await proxy.restore()
-  await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
+  await expectConverged(witness, etcd, '/services/web/', atOnce)
 })
 
 test.concurrent('a wiped store that went past the revision is listed again', async t => {
@@ -97,7 +103,7 @@ test.concurrent('a wiped store that went past the revision is listed again', asy
   for (let i = 0; i < 30; i += 1) await writer.put('/elsewhere', `${i}`)
   await writer.write([entry('n5', { version: '2' })])
   await proxy.restore()
-  await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
+  await expectConverged(witness, etcd, '/services/web/', atOnce)
 })
 
 test.concurrent('a wiped store with 1,500 keys in another order is listed again', async t => {
@@ -105,5 +111,92 @@ test.concurrent('a wiped store with 1,500 keys in another order is listed again'
   await etcd.restart({ wipe: true })
   await writeInTurn(writer, entries(1500, { version: '2' }).reverse())
   await proxy.restore()
-  await expectConverged(witness, etcd, '/services/web/', { timeout: 5000 })
+  await expectConverged(witness, etcd, '/services/web/', atOnce)
+})
+
+/** Waits of 10 s and more take a twentieth of their time. */
+const hurried: Clock = {
+  ...systemClock,
+  after: (ms, fn) => systemClock.after(ms < 10_000 ? ms : ms / 20, fn),
+}
+
+const wide = (id: number) => `n${String(id).padStart(5, '0')}`
+
+test.concurrent.for<{
+  what: string
+  replacement: (id: number) => ReturnType<typeof entry>
+  bytesPerSecond: number
+}>([
+  {
+    what: 'keys',
+    replacement: id => entry(id >= 1498 ? `z${id}` : wide(id)),
+    bytesPerSecond: Number.POSITIVE_INFINITY,
+  },
+  {
+    what: 'keys, over a slow link',
+    replacement: id => entry(id >= 1498 ? `z${id}` : wide(id)),
+    bytesPerSecond: 100_000,
+  },
+  {
+    what: 'values at the same revisions',
+    replacement: id => entry(wide(id), id >= 1498 ? { version: '2' } : {}),
+    bytesPerSecond: Number.POSITIVE_INFINITY,
+  },
+])(
+  'a replaced store with 1,500 keys that has other $what after the first 1,000 is listed again within a minute',
+  async ({ replacement, bytesPerSecond }, t) => {
+    const etcd = await startEtcd(t)
+    const proxy = await startProxy(t, etcd)
+    const registry = new EtcdRegistry(resolveOptions({ hosts: proxy.endpoint, logger: false }), hurried)
+    t.onTestFinished(() => registry.close())
+    const writer = openWriter(t, etcd.endpoint)
+    const ids = Array.from({ length: 1500 }, (_, id) => id)
+    await writeInTurn(
+      writer,
+      ids.map(id => entry(wide(id))),
+    )
+    if (bytesPerSecond < Number.POSITIVE_INFINITY) proxy.throttle(bytesPerSecond)
+    const { discovery, witness } = await discover(registry, 'web')
+    await nextEvent(discovery, 'fresh')
+    await proxy.cut()
+    await nextEvent(discovery, 'stale')
+    await etcd.restart({ wipe: true })
+    await writeInTurn(writer, ids.map(replacement))
+    await proxy.restore()
+    if (bytesPerSecond < Number.POSITIVE_INFINITY) proxy.throttle(bytesPerSecond)
+    await nextEvent(discovery, 'fresh')
+    t.expect(registry.status().watches[0]).toMatchObject({ relists: 0 })
+    // 50 s, which take 2.5 s with this clock.
+    await expectConverged(witness, etcd, '/services/web/')
+    t.expect(registry.status().watches[0]).toMatchObject({ relists: 1, repairs: 0 })
+  },
+)
+
+test.concurrent('1,500 keys that are the same after a reconnect are compared once and not listed again', async t => {
+  const etcd = await startEtcd(t)
+  const proxy = await startProxy(t, etcd)
+  const waits: number[] = []
+  const clock: Clock = {
+    ...systemClock,
+    after(ms, fn) {
+      waits.push(ms)
+      return hurried.after(ms, fn)
+    },
+  }
+  const registry = new EtcdRegistry(resolveOptions({ hosts: proxy.endpoint, logger: false }), clock)
+  t.onTestFinished(() => registry.close())
+  const writer = openWriter(t, etcd.endpoint)
+  await writeInTurn(writer, entries(1500))
+  const { discovery, witness } = await discover(registry, 'web')
+  await nextEvent(discovery, 'fresh')
+  proxy.drop()
+  await nextEvent(discovery, 'fresh')
+  const reconciles = () => waits.filter(ms => ms >= 300_000).length
+  // The first one was set when the watch began, the next one is once the comparison is over.
+  await t.expect.poll(reconciles, { timeout: 10_000 }).toBe(2)
+  const [after] = waits.filter(ms => ms >= 10_000 && ms < 300_000)
+  t.expect(after).toBeLessThanOrEqual(50_000)
+  await expectConverged(witness, etcd, '/services/web/')
+  t.expect(registry.status().watches[0]).toMatchObject({ reconnects: 1, relists: 0, repairs: 0 })
+  t.expect(witness.changes).toHaveLength(1)
 })

@@ -1,4 +1,4 @@
-import type { ServiceInstance } from '@etcd-register/core'
+import type { PickContext, ServiceInstance } from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest'
 import { Witness } from '../support/oracle.ts'
@@ -141,7 +141,7 @@ test('a balancer of the user gets the same frozen array until it changes, and th
   const { registry, put } = bench(t)
   await put('a')
   const seen: unknown[][] = []
-  const balancer = () => (instances: readonly ServiceInstance[], context?: { key?: string }) => {
+  const balancer = () => (instances: readonly ServiceInstance[], context?: PickContext) => {
     seen.push([instances, context])
     return instances[0]
   }

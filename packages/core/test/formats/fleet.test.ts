@@ -3,6 +3,7 @@ import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FORMATS } from '../../src/formats/index.ts'
 import { leases, rows } from '../support/etcdctl-table.ts'
+import { leaseOf } from '../support/lease-of.ts'
 import { within } from '../support/timed.ts'
 import { until } from '../support/until.ts'
 import { aRegistry, orders, registered } from '../support/write-side.ts'
@@ -34,12 +35,12 @@ describe.each(read.map(({ name }) => name as FormatName))('a fleet that speaks %
 
     const registration = await registered(registry, aService())
     const [row] = await keysOf(name)
-    expect(row).toMatchObject({ key: registration.instance.key, lease: registry.status().lease.id })
+    expect(row).toMatchObject({ key: registration.instance.key, lease: leaseOf(registry).id })
     await until(() => discovery.instances.length === 1)
     expect(discovery.pick()).toMatchObject({ host: '192.0.2.1', port: 8000, name, key: row!.key })
 
     await etcd.etcdctl('lease', 'revoke', row!.lease)
-    const again = () => registration.state === 'registered' && registry.status().lease.losses === 1
+    const again = () => registration.state === 'registered' && leaseOf(registry).losses === 1
     await until(async () => again() && (await keysOf(name)).length === 1)
     const [renewed] = await keysOf(name)
     expect(renewed!.lease).not.toBe(row!.lease)
@@ -59,7 +60,7 @@ describe.each(read.map(({ name }) => name as FormatName))('a fleet that speaks %
     test.onTestFinished(() => Promise.all(registries.map(registry => registry.close())).then(() => {}))
     const [first, second] = registries as [Registry, Registry]
     const { instance } = await registered(first, aService())
-    expect(first.status().lease.ttl).toBe(FORMATS[format].defaults?.ttl ?? 10)
+    expect(leaseOf(first).ttl).toBe((FORMATS[format].defaults?.ttl ?? 10) * 1000)
     expect((await registered(second, aService())).instance.id).toBe(instance.id)
     const discovery = aRegistry(test, etcd, { format }).discover(name)
     await discovery.ready()
@@ -102,7 +103,7 @@ describe.each(written.map(({ name }) => name as FormatName))('%s, which is only 
     const registry = aRegistry(test, etcd, { format })
     const registration = await registered(registry, orders({ name: 'edge' }))
     const [row] = await keysOf('edge')
-    expect(row).toMatchObject({ key: registration.instance.key, lease: registry.status().lease.id })
+    expect(row).toMatchObject({ key: registration.instance.key, lease: leaseOf(registry).id })
     await registration.suspend()
     expect(await keysOf('edge')).toEqual([])
     await registration.resume()

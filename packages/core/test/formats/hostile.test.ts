@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isWildcard } from '../../src/address.ts'
 import { FORMATS, resolveFormats } from '../../src/formats/index.ts'
-import { makeInstance } from '../../src/instance.ts'
+import { isProtocol, makeInstance } from '../../src/instance.ts'
 import { bytes, expectSafe, instanceOf, json, plain } from './instances.ts'
 
 /** Those that can be read, with a namespace and the beginning of a key in it. */
@@ -30,6 +30,8 @@ const host = fc
   .filter(address => !isWildcard(address))
 const port = fc.integer({ min: 1, max: 65_535 })
 const text = fc.string({ unit: 'grapheme', maxLength: 20 })
+/** A version, a zone, the name of a metadata pair. */
+const label = text.filter(value => !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]/u.test(value))
 
 /** Property names that JavaScript or we give a meaning. */
 const fieldName = fc.constantFrom(
@@ -216,15 +218,15 @@ describe.each(readable)('$of', ({ format, namespace, prefix }) => {
 const fields = fc.record({
   id: fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 60 })
-    .filter(value => !/[/\p{Cc}\ufffd]/u.test(value)),
+    .filter(value => !/[/\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]/u.test(value)),
   name,
   host,
   port,
-  protocol: fc.stringMatching(/^[a-z][a-z0-9+.-]{0,31}$/),
-  version: text,
-  zone: text,
+  protocol: fc.stringMatching(/^[a-z][a-z0-9+.-]{0,31}$/).filter(isProtocol),
+  version: label,
+  zone: label,
   weight: fc.integer({ min: 0, max: 1000 }),
-  metadata: fc.dictionary(text, text, { noNullPrototype: false }),
+  metadata: fc.dictionary(label, text, { noNullPrototype: false }),
   status: fc.constantFrom('up' as const, 'leaving' as const, 'suspended' as const),
 })
 

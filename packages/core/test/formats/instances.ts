@@ -56,7 +56,7 @@ export function expectSafe(instance: ServiceInstance): void {
   expect(Object.getPrototypeOf(instance)).toBe(Object.prototype)
   expect(Object.keys(instance)).toEqual(Object.keys(bare))
   expect(port).toSatisfy((value: number) => Number.isInteger(value) && value >= 1 && value <= 65_535)
-  expect(weight).toSatisfy((value: number) => Number.isInteger(value) && value >= 0 && value <= 1000)
+  expect(weight).toSatisfy((value: number) => Number.isInteger(value) && value >= 0 && value <= 1_000_000)
   expect(protocol).toMatch(/^[a-z][a-z0-9+.-]{0,31}$/)
   expect(host).toMatch(/^[A-Za-z0-9._:-]{1,254}$/)
   expect(['up', 'leaving', 'suspended']).toContain(instance.status)

@@ -55,14 +55,14 @@ describe('where it is looked for', () => {
     expect(json.serviceOf(`${prefix}a-1`, namespace)).toBe('orders')
   })
 
-  test.each(['/services/orders', '/services/', '/services//a', '/services/.hidden/a', '/services/a b/c'])(
-    'the key %s belongs to no service',
-    other => expect(json.serviceOf(other, '/services')).toBeUndefined(),
-  )
-
-  test('the key of an id with slashes, as others write it, belongs to its service', () => {
-    expect(json.serviceOf('/services/orders/a/b', '/services')).toBe('orders')
-  })
+  test.each([
+    '/services/orders',
+    '/services/',
+    '/services//a',
+    '/services/.hidden/a',
+    '/services/a b/c',
+    '/services/orders/a/b',
+  ])('the key %s belongs to no service', other => expect(json.serviceOf(other, '/services')).toBeUndefined())
 })
 
 describe('what is read', () => {
@@ -111,7 +111,10 @@ describe('what is read', () => {
   test.each([
     ['0', 0],
     ['1000', 1000],
-    ['5000', 1000],
+    ['5000', 5000],
+    ['1000000', 1_000_000],
+    ['1000001', 1_000_000],
+    ['99999999999999999999', 1_000_000],
     ['', 100],
     ['-1', 100],
     ['1e2', 100],
@@ -121,6 +124,32 @@ describe('what is read', () => {
   ])('a weight of %j in the metadata counts as %i', (weight, expected) => {
     expect(instanceOf(decode(changed({ metadata: { weight } }))).weight).toBe(expected)
     expect(instanceOf(decode(changed({ weight: 7, metadata: { weight } }))).weight).toBe(7)
+  })
+
+  test.each([
+    [0, 0],
+    ['7', 7],
+    [1001, 1001],
+    [1_000_000, 1_000_000],
+    [1e308, 1_000_000],
+  ])('a weight of %j counts as %i', (weight, expected) => {
+    const instance = instanceOf(decode(changed({ weight })))
+    expect(instance.weight).toBe(expected)
+    expectSafe(instance)
+  })
+
+  test('numbers, true and false in metadata, as text', () => {
+    const instance = instanceOf(decode(changed({ metadata: { a: 1, b: true, c: 'd', e: -1.5, f: null } })))
+    expect(instance.metadata).toEqual({ a: '1', b: 'true', c: 'd', e: '-1.5', f: '' })
+    expectSafe(instance)
+  })
+
+  test("an older Kratos' with TLS, by the query ?isSecure=true", () => {
+    const endpoints = ['http://10.0.0.35:8002?isSecure=true', 'grpc://10.0.0.35:9002?isSecure=false']
+    expect(instanceOf(decode(changed({ endpoints })))).toMatchObject({
+      protocol: 'https',
+      endpoints: ['https://10.0.0.35:8002', 'grpc://10.0.0.35:9002'],
+    })
   })
 
   test('as many as 32 endpoints', () => {
@@ -179,13 +208,13 @@ describe('what is skipped, with the reason', () => {
     [changed({ status: ['up'] }), '"status"'],
     [changed({ metadata: [] }), '"metadata"'],
     [changed({ metadata: 'a' }), '"metadata"'],
-    [changed({ metadata: { a: 1 } }), '"metadata"'],
-    [changed({ metadata: { a: null, b: 1 } }), '"metadata"'],
+    [changed({ metadata: { a: {} } }), '"metadata"'],
+    [changed({ metadata: { a: null, b: [1] } }), '"metadata"'],
     [JSON.stringify(changed({})).replace('"metadata":{}', '"metadata":{"__proto__":{}}'), '"metadata"'],
     [changed({ weight: -1 }), '"weight"'],
-    [changed({ weight: 1001 }), '"weight"'],
-    [changed({ weight: 1e308 }), '"weight"'],
-    [changed({ weight: '7' }), '"weight"'],
+    [changed({ weight: '-1' }), '"weight"'],
+    [changed({ weight: 'heavy' }), '"weight"'],
+    [changed({ weight: true }), '"weight"'],
     [changed({ weight: 1.5 }), '"weight"'],
     [changed({ endpoints: null }), '"endpoints"'],
     [changed({ endpoints: undefined }), '"endpoints"'],

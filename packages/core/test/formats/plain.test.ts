@@ -36,6 +36,7 @@ describe('where it is looked for', () => {
     expect(plain.serviceOf(`${key}/a`, namespace)).toBe('web')
     expect(plain.serviceOf(`${key}2`, namespace)).toBe('web2')
     expect(plain.serviceOf(start, namespace)).toBeUndefined()
+    expect(plain.serviceOf(`${key}/a/b`, namespace)).toBeUndefined()
     expect(plain.serviceOf(`${start}/web`, namespace)).toBeUndefined()
   })
 })
@@ -44,7 +45,8 @@ describe('what is read', () => {
   test.each([
     ['/services/web', '192.168.1.51:8000', '192.168.1.51', '192.168.1.51:8000'],
     ['/services/web/a-1', '192.168.1.51:8000', '192.168.1.51', 'a-1'],
-    ['/services/web/a/b', 'web.example.org:8000', 'web.example.org', 'a/b'],
+    ['/services/web/a-b', 'web.example.org:8000', 'web.example.org', 'a-b'],
+    ['/services/web', 'http://10.0.0.5:8000/path', '10.0.0.5', '10.0.0.5:8000'],
     ['/services/web/a-1', '[fd00::5]:8000', 'fd00::5', 'a-1'],
   ])('%s with %s', (key, value, host, id) => {
     const instance = instanceOf(
@@ -79,8 +81,8 @@ test.each([
   '10.0.0.5:',
   '10.0.0.5:0',
   '10.0.0.5:65536',
-  '10.0.0.5:8000\n',
-  ' 10.0.0.5:8000',
+  '10.0.0.5:8000\n10.0.0.6:8000',
+  '10.0.0.5 :8000',
   '10.0.0.5:8000/path',
   '10.0.0.5:8000?a',
   'user@10.0.0.5:8000',

@@ -31,7 +31,7 @@ describe.concurrent('a registry is closed', () => {
     await until(async () => (await etcd.openStreams('LeaseKeepAlive')) === 0)
     await until(async () => (await etcd.openStreams('Watch')) === 0)
     for (const { state } of registrations) expect(state).toBe('closed')
-    expect(registry.status()).toMatchObject({ registrations: [], lease: { state: 'idle' } })
+    expect(registry.status()).toMatchObject({ registrations: [] })
   })
 
   it('twice is once, and nothing can be registered after it', async test => {
@@ -71,6 +71,25 @@ describe.concurrent('a registry is closed', () => {
     await until(async () => (await leases(etcd)).length === 0)
   })
 
+  it.for([1, 2])(
+    'behind deregister() of %i that wait longer, it ends within its own bound, and they with it',
+    async (count, test) => {
+      const etcd = await anEtcd(test)
+      const registry = aRegistry(test, etcd, { ttl: 2 })
+      const services = [orders(), orders({ port: 8001 })].slice(0, count)
+      const registrations = await Promise.all(services.map(service => registered(registry, service)))
+      await etcd.freeze()
+      const left = registrations.map(registration => registration.deregister({ timeout: 20_000 }))
+      await within(3500, registry.close())
+      for (const { state } of registrations) expect(state).toBe('closed')
+      await within(1000, Promise.all(left))
+      const told = registry.warnings.filter(line => /are deleted|stay/.test(line))
+      expect(told).toEqual(services.map(() => expect.stringContaining('has left, but its keys stay')))
+      etcd.thaw()
+      await untilExactly(etcd, [])
+    },
+  )
+
   it('with a link that swallows everything, it ends within its bound', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
@@ -91,6 +110,14 @@ describe.concurrent('a process with a registration', () => {
     expect(child.lines).toEqual(['waiting', 'registered', 'closed', 'done'])
     await untilExactly(etcd, [])
     expect(await leases(etcd)).toEqual([])
+  })
+
+  it('that is not enabled, and discovers, ends by itself after its server', async test => {
+    const etcd = await anEtcd(test)
+    const child = aChild(test, 'disabled.mjs', etcd.endpoint)
+    await child.said('discovers')
+    child.kill('SIGHUP')
+    expect(await child.ended).toBe(0)
   })
 
   it('ends by itself after close() with etcd frozen', async test => {
@@ -156,7 +183,7 @@ describe.concurrent('a process with a registration', () => {
     expect(await untilExactly(etcd, [replacement])).toEqual(found)
   })
 
-  it('is off the roll one TTL after it crashed', async test => {
+  it('is deregistered one TTL after it crashed', async test => {
     const etcd = await anEtcd(test)
     const child = aChild(test, 'register.mjs', etcd.endpoint)
     await child.said('registered')

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
 import { within } from '../support/timed.ts'
@@ -48,17 +49,56 @@ describe.concurrent('an instance leaves', () => {
     await untilExactly(etcd, [])
   })
 
+  it('each caller has a bound of its own, and the longest one sees the key go', async test => {
+    const etcd = await anEtcd(test)
+    const registration = await registered(aRegistry(test, etcd, { ttl: 60 }))
+    const events = eventsOf(registration)
+    await etcd.freeze()
+    let done = false
+    const long = registration.deregister({ timeout: 40_000 }).then(() => {
+      done = true
+    })
+    await within(IN_TIME, registration.deregister({ timeout: 400 }))
+    expect(registration.state).toBe('closed')
+    expect(done).toBe(false)
+    etcd.thaw()
+    await long
+    expect(await rows(etcd)).toEqual([])
+    expect(await leases(etcd)).toEqual([])
+    expect(events).toEqual(['closed'])
+  })
+
+  it('before it wrote anything, while the key of an earlier one with its id cannot be deleted: at once', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd, { ttl: 60 })
+    const staying = await registered(registry, orders({ port: 8001 }))
+    const leaving = await registered(registry)
+    await etcd.freeze()
+    await leaving.deregister({ timeout: 100 })
+    const next = registry.register(orders({ version: 'next' }))
+    // It has found its address, and waits for its key.
+    await until(() => next.instance.host === '192.0.2.1')
+    await pause(100)
+    await within(IN_TIME, next.deregister())
+    expect(next.state).toBe('closed')
+    const again = registry.register(orders({ version: 'again' }))
+    etcd.thaw()
+    await again.ready()
+    const found = await untilExactly(etcd, [again, staying])
+    expect(JSON.parse(found[0]!.value)).toMatchObject({ version: 'again' })
+  })
+
   it('while its lease is being granted: it ends in time, and leaves neither key nor lease', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
     const registry = aRegistry(test, link, { ttl: 60 })
-    await registry.services()
+    // Leases have a connection of their own, which is open from here on.
+    await (await registered(registry)).deregister()
     link.freeze('down')
     const registration = registry.register(orders())
     await until(async () => (await leases(etcd)).length === 1)
     await within(IN_TIME, registration.deregister({ timeout: 500 }))
     expect(registration.state).toBe('closed')
-    expect(registry.status().lease.state).toBe('idle')
     await link.restore()
     // Not by its end, which is far: the answer that comes late is answered with a revocation.
     await until(async () => (await leases(etcd)).length === 0)
@@ -120,9 +160,12 @@ describe.concurrent('an instance leaves', () => {
 
   it('while etcd is frozen: it ends in time, and the end of the lease finishes the work', async test => {
     const etcd = await anEtcd(test)
-    const registration = await registered(aRegistry(test, etcd, { ttl: 2 }))
+    const registry = aRegistry(test, etcd, { ttl: 2 })
+    const registration = await registered(registry)
     await etcd.freeze()
     await within(IN_TIME, registration.deregister({ timeout: 400 }))
+    const staying = registry.warnings.filter(line => line.includes('has left, but its keys stay'))
+    expect(staying).toEqual([expect.stringMatching(/^etcd .* orders 192\.0\.2\.1:8000 has left/)])
     expect(registration.state).toBe('closed')
     etcd.thaw()
     await untilExactly(etcd, [])
@@ -131,9 +174,12 @@ describe.concurrent('an instance leaves', () => {
 
   it('while etcd is gone: it ends in time, and the end of the lease finishes the work', async test => {
     const etcd = await anEtcd(test)
-    const registration = await registered(aRegistry(test, etcd, { ttl: 2 }))
+    const registry = aRegistry(test, etcd, { ttl: 2 })
+    const registration = await registered(registry)
     await etcd.kill()
     await within(IN_TIME, registration.deregister({ timeout: 400 }))
+    const staying = registry.warnings.filter(line => line.includes('has left, but its keys stay'))
+    expect(staying).toEqual([expect.stringMatching(/^etcd .* orders 192\.0\.2\.1:8000 has left/)])
     await etcd.restart()
     await untilExactly(etcd, [])
     await until(async () => (await leases(etcd)).length === 0)

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { leases, row, rows } from '../support/etcdctl-table.ts'
+import { leaseOf } from '../support/lease-of.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { anEtcd, aRegistry, eventsOf, registered, untilExactly } from '../support/write-side.ts'
@@ -23,7 +24,7 @@ it('an event loop blocked for 2 x TTL is one loss and one registration', async t
   const [found] = await untilExactly(etcd, [registration])
   expect(events).toEqual(['lost lease-expired', 'registered'])
   expect(found!.version).toBe(1)
-  expect(registry.status().lease.losses).toBe(1)
+  expect(leaseOf(registry).losses).toBe(1)
   expect(await leases(etcd)).toEqual([found!.lease])
   expect(found!.lease).not.toBe(old)
 

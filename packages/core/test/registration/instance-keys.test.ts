@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { Connection } from '../../src/etcd/connection.ts'
 import type { WatchedKeys } from '../../src/etcd/key-value.ts'
+import type { Entry } from '../../src/formats/index.ts'
 import { InstanceKeys } from '../../src/instance-keys.ts'
 import { LeaseKeeper } from '../../src/lease.ts'
 import { resolveOptions } from '../../src/options.ts'
@@ -9,11 +10,12 @@ import { RetiredKeys } from '../../src/retired-keys.ts'
 import { revision } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { anEtcd } from '../support/write-side.ts'
+import { anEtcd, type Cleanup } from '../support/write-side.ts'
 
 forbidUnhandled()
 
-it('what is seen of a key before the answer to its write is here counts once that is', async test => {
+/** The keys of an instance whose events are the test's. */
+async function someKeys(test: Cleanup) {
   const etcd = await anEtcd(test)
   const options = resolveOptions({ hosts: etcd.endpoint, ttl: 10, logger: false }, {})
   const clock = systemClock
@@ -34,17 +36,55 @@ it('what is seen of a key before the answer to its write is here counts once tha
   const seen: unknown[] = []
   const keys = new InstanceKeys(
     { connection, lease, watchKey, retired },
-    { unclear: () => seen.push('unclear'), taken: key => seen.push(key), changed: found => seen.push(found) },
+    {
+      listed() {},
+      unclear: () => seen.push('unclear'),
+      taken: ({ key }) => seen.push(key),
+      changed: found => seen.push(found),
+      unwatched: key => seen.push(`unwatched ${key}`),
+      watched: () => {},
+    },
   )
-  const write = (value: string) => keys.write([{ key: '/ours', value }], lease.current!.id, () => true)
+  const write = (...puts: Entry[]) => keys.write(puts, lease.current!.id, () => true)
+  test.onTestFinished(() => lease.release(user).then(() => {}))
+  return { etcd, keys, lease, guard: () => guard, seen, write }
+}
+
+it('what is seen of a key before the answer to its write is here counts once that is', async test => {
+  const { etcd, keys, guard, seen, write: put } = await someKeys(test)
+  const write = (value: string) => put({ key: '/ours', value })
   await write('first')
   await keys.during(async () => {
     const at = await revision(etcd)
-    guard.apply([{ type: 'delete', key: '/ours', revision: at + 2 }])
+    guard().apply([{ type: 'delete', key: '/ours', revision: at + 2 }])
     await write('second')
     expect(await revision(etcd)).toBe(at + 1)
     expect(seen).toEqual([])
   })
   expect(seen).toEqual([undefined])
-  await lease.release(user)
+})
+
+it('an event of our own write that comes after we deleted the key is no news', async test => {
+  const { etcd, keys, lease, guard, seen, write } = await someKeys(test)
+  const entry = { key: '/ours', value: 'first' }
+  const event = (revision: number) => ({
+    ...{ type: 'put' as const, key: '/ours', value: Buffer.from('first'), lease: lease.current!.id },
+    ...{ revision, created: revision },
+  })
+  await write(entry)
+  const first = await revision(etcd)
+  await write()
+  guard().apply([event(first)])
+  expect(seen).toEqual([])
+  // A write that was under way all the time and comes late is.
+  guard().apply([event(first + 2)])
+  expect(seen).toEqual(['unclear'])
+
+  seen.length = 0
+  await keys.withdraw()
+  await write(entry)
+  const second = await revision(etcd)
+  await keys.withdraw()
+  guard().apply([event(second)])
+  expect(seen).toEqual([])
 })

@@ -26,7 +26,8 @@ async function aSlowAndAFastWay(test: Cleanup, options: Parameters<typeof aRegis
   const [slow, fast] = [await aLink(test, etcd), await aLink(test, etcd)]
   await fast.cut()
   const endpoints = [slow.endpoint, fast.endpoint]
-  const registry = aRegistry(test, { endpoints }, { ttl: 20, requestTimeout: 500, ...options })
+  // Long enough for a busy machine: what times out on the slow way before the write, or with it, keeps that from etcd.
+  const registry = aRegistry(test, { endpoints }, { ttl: 20, requestTimeout: 2000, ...options })
   const other = await registered(registry, orders({ name: 'other', port: 9000 }))
   return {
     etcd,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { leases, rows } from '../support/etcdctl-table.ts'
+import { leaseOf } from '../support/lease-of.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { anEtcd, aRegistry, eventsOf, orders, registered, untilExactly } from '../support/write-side.ts'
@@ -55,7 +56,7 @@ describe.concurrent('one registry', () => {
     expect(new Set(found.map(({ lease }) => lease)).size).toBe(1)
     await until(async () => (await leases(etcd)).length === 1)
     await untilExactly(etcd, registrations)
-    expect(registry.status().lease.losses).toBe(1)
+    expect(leaseOf(registry).losses).toBe(1)
   })
 
   it('one that leaves takes only its own key; the last one takes the lease', async test => {

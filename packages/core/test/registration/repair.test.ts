@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { leases, row, rows } from '../support/etcdctl-table.ts'
+import { leaseOf } from '../support/lease-of.ts'
 import { within } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -40,6 +41,25 @@ describe.concurrent('somebody else touches what is ours', () => {
     const [after] = await untilExactly(etcd, [registration])
     expect(after).toMatchObject({ lease: before!.lease, value: before!.value, version: 1 })
     expect(events).toEqual(['lost key-deleted', 'registered'])
+  })
+
+  it('a lease that is revoked by hand is reported as such, once for each registration', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const registrations = await Promise.all(
+      [8000, 8001, 8002].map(port => registered(registry, orders({ port }))),
+    )
+    const events = registrations.map(eventsOf)
+    const { lease } = (await row(etcd))!
+    await etcd.etcdctl('lease', 'revoke', lease)
+    await until(() => events.every(({ length }) => length === 2))
+    await untilExactly(etcd, registrations)
+    expect(events).toEqual(registrations.map(() => ['lost lease-revoked', 'registered']))
+    expect(registry.warnings).toEqual([
+      expect.stringContaining('lease-revoked'),
+      'registered: orders 192.0.2.1:8000, orders 192.0.2.1:8001, orders 192.0.2.1:8002',
+    ])
+    expect(leaseOf(registry).losses).toBe(1)
   })
 
   it('a key deleted again and again is back each time', async test => {
@@ -131,7 +151,7 @@ describe.concurrent('somebody else touches what is ours', () => {
     const live = await leases(etcd)
     expect(live).toHaveLength(1)
     expect(live).not.toContain(old)
-    expect(registry.status().lease).toMatchObject({ state: 'held', id: live[0], losses: 1 })
+    expect(leaseOf(registry)).toMatchObject({ state: 'held', id: live[0], losses: 1 })
   })
 
   it('a compaction of the history goes unnoticed', async test => {

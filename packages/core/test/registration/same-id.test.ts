@@ -1,6 +1,8 @@
-import { plainFormat, type RegistryOptions } from '@etcd-register/core'
+import { plainFormat, type Registry, type RegistryOptions } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
+import { aChild } from '../support/child.ts'
 import { row, rows } from '../support/etcdctl-table.ts'
+import { leaseOf } from '../support/lease-of.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import {
@@ -9,6 +11,7 @@ import {
   aRegistry,
   type Cleanup,
   eventsOf,
+  ORDERS_KEY,
   orders,
   registered,
   statusOf,
@@ -17,7 +20,7 @@ import {
 
 forbidUnhandled()
 
-/** Two processes' registries, both with the same instance; the older one was there first. */
+/** Two registries, as of two processes, both with the same instance; the older one was there first. */
 async function anOlderAndANewer(test: Cleanup, ttl = 6) {
   const etcd = await anEtcd(test)
   const olderRegistry = aRegistry(test, etcd, { ttl })
@@ -38,7 +41,9 @@ describe.concurrent('two processes with one id', () => {
     const [found] = await untilExactly(etcd, [newer])
     expect(versionIn(found)).toBe('newer')
     expect(events).toEqual(['conflict'])
-    expect(olderRegistry.warnings).toEqual([expect.stringContaining('another process registered under')])
+    expect(olderRegistry.warnings).toEqual([
+      expect.stringContaining('another registry of this process registered under'),
+    ])
     expect(statusOf(olderRegistry, older).state).toBe('conflict')
 
     // Both live on, renew, and nobody writes.
@@ -54,6 +59,35 @@ describe.concurrent('two processes with one id', () => {
     expect(events).toEqual(['conflict'])
     expect(olderRegistry.warnings).toHaveLength(1)
     expect(newerRegistry.warnings).toEqual([])
+  })
+
+  it('what is said of the newer one names it: another process, or another registry of this one', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const registration = await registered(registry, orders())
+    const child = aChild(test, 'register.mjs', etcd.endpoint)
+    await child.said('registered')
+    await until(() => registration.state === 'conflict')
+    const text = `another process registered under ${ORDERS_KEY}; this one stays out`
+    expect(registry.warnings).toEqual([expect.stringContaining(text)])
+    await expect(registration.update({ weight: 1 })).rejects.toThrow(/since another process registered there/)
+    child.kill('SIGUSR2')
+    await until(() => registration.state === 'registered')
+
+    const other = aRegistry(test, etcd)
+    await registered(other, orders())
+    await until(() => registration.state === 'conflict')
+    await expect(registration.update({ weight: 1 })).rejects.toThrow(/since another registry of this process/)
+
+    // Another copy of the package is the same process.
+    const { createRegistry } = (await import('../../dist/index.cjs' as string)) as {
+      createRegistry: (options: RegistryOptions) => Registry
+    }
+    const copy = createRegistry({ hosts: etcd.endpoint, logger: false })
+    test.onTestFinished(() => copy.close())
+    await copy.register(orders()).ready()
+    await until(() => other.warnings.length > 0)
+    expect(other.warnings[0]).toContain('another registry of this process registered under')
   })
 
   it('an update of the older one is refused and not written', async test => {
@@ -105,7 +139,9 @@ describe.concurrent('two processes with one id', () => {
     await until(() => newer.state === 'conflict')
     const [found] = await untilExactly(etcd, [older])
     expect(versionIn(found)).toBe('older')
-    expect(newerRegistry.warnings.filter(text => text.includes('another process'))).toHaveLength(1)
+    expect(
+      newerRegistry.warnings.filter(text => text.includes('another registry of this process')),
+    ).toHaveLength(1)
   })
 
   it('when etcd loses its data, one of the two has the key and the other stays out', async test => {
@@ -170,7 +206,7 @@ describe.concurrent('two registrations with one id in one registry', () => {
     await first.deregister()
     const [found] = await untilExactly(etcd, [second])
     expect(versionIn(found)).toBe('second')
-    expect(registry.warnings).toHaveLength(1)
+    expect(registry.warnings.slice(1)).toEqual(['registered: orders 192.0.2.1:8000'])
     await second.deregister()
     await untilExactly(etcd, [])
   })
@@ -193,8 +229,8 @@ describe.concurrent('two registrations with one id in one registry', () => {
     const second = registry.register(orders())
     await expect(second.ready()).rejects.toMatchObject({ code: 'ERR_CONFLICT' })
     const [events, seconds] = [eventsOf(first), eventsOf(second)]
-    await etcd.etcdctl('lease', 'revoke', registry.status().lease.id!)
-    await until(() => registry.status().lease.losses === 1 && events.includes('registered'))
+    await etcd.etcdctl('lease', 'revoke', leaseOf(registry).id!)
+    await until(() => leaseOf(registry).losses === 1 && events.includes('registered'))
     expect(second.state).toBe('registering')
     expect(seconds).toEqual([])
   })
@@ -251,5 +287,8 @@ it('with several formats, one that is in conflict over one key is out under all 
   await until(() => older.state === 'registered')
   expect((await rows(etcd, '')).map(({ key }) => key)).toEqual(['/plain/orders', older.instance.key])
   expect(events).toEqual(['conflict', 'registered'])
-  expect(olderRegistry.warnings).toHaveLength(1)
+  expect(olderRegistry.warnings).toEqual([
+    expect.stringContaining('stays out until it is gone'),
+    'registered: orders 192.0.2.1:8000',
+  ])
 })

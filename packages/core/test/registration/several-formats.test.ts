@@ -2,6 +2,7 @@ import { grpcFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
 import { FACTORIES } from '../../src/formats/index.ts'
 import { leases, revision, rows } from '../support/etcdctl-table.ts'
+import { leaseOf } from '../support/lease-of.ts'
 import { within } from '../support/timed.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
@@ -30,7 +31,7 @@ describe.concurrent('an instance in several formats at once', () => {
     const together = async (count: number) => {
       const found = await ours()
       expect(found).toHaveLength(count)
-      const { id } = registry.status().lease
+      const { id } = leaseOf(registry)
       for (const row of found) expect(row).toMatchObject({ lease: id, modRevision: found[0]!.modRevision })
     }
     expect(await ours()).toMatchObject(ALL.map(() => ({ version: 1 })))
@@ -90,7 +91,7 @@ describe.concurrent('an instance in several formats at once', () => {
     expect(older.state).toBe('conflict')
     await expect(older.update({ weight: 7 })).rejects.toMatchObject({
       code: 'ERR_CONFLICT',
-      message: expect.stringContaining(`under ${newer.instance.key} `),
+      message: expect.stringContaining(`stays out of ${newer.instance.key}, `),
     })
     expect(await rows(etcd, '')).toHaveLength(1)
 
@@ -111,7 +112,7 @@ describe.concurrent('an instance in several formats at once', () => {
       const registry = aRegistry(test, etcd, { format: [...format] })
       const registration = await registered(registry, orders({ weight: 0 }))
       await registration.update({ weight: 100 })
-      const { id } = registry.status().lease
+      const { id } = leaseOf(registry)
       expect(registration.state).toBe('registered')
       expect(await rows(etcd, 'orders/')).toMatchObject([{ key: 'orders/192.0.2.1:8000', lease: id }])
 
@@ -119,7 +120,7 @@ describe.concurrent('an instance in several formats at once', () => {
       const newer = await registered(aRegistry(test, etcd, { format: 'grpc' }))
       await expect(registration.resume()).rejects.toMatchObject({
         code: 'ERR_CONFLICT',
-        message: expect.stringContaining('under orders/192.0.2.1:8000 '),
+        message: expect.stringContaining('stays out of orders/192.0.2.1:8000, '),
       })
       expect(newer.state).toBe('registered')
     },
@@ -176,10 +177,10 @@ describe.concurrent('an instance in several formats at once', () => {
     const watchers = async () => (await etcd.metrics()).get('etcd_debugging_mvcc_watcher_total')
     await until(async () => (await watchers()) === 2)
     for (let losses = 1; losses <= 3; losses += 1) {
-      const { id } = registry.status().lease
+      const { id } = leaseOf(registry)
       await etcd.etcdctl('lease', 'revoke', id!)
-      await until(() => registration.state === 'registered' && registry.status().lease.losses === losses)
-      const lease = registry.status().lease.id!
+      await until(() => registration.state === 'registered' && leaseOf(registry).losses === losses)
+      const lease = leaseOf(registry).id!
       expect((await rows(etcd, '')).map(({ key }) => key)).toEqual([
         '/services/orders/192.0.2.1:8000',
         `orders/${BigInt(`0x${lease}`)}`,
@@ -225,17 +226,17 @@ describe.concurrent('what a format cannot carry', () => {
     const registry = aRegistry(test, etcd, { format: ['json', 'kitex', 'go-zero'] })
     const registration = await registered(registry, orders({ zone: 'eu', weight: 50, metadata: { a: 'b' } }))
     const warning =
-      'format "kitex" cannot carry zone; format "go-zero" cannot carry zone, weight, metadata: who reads "orders" there will not see it'
+      'format "kitex" cannot carry zone; format "go-zero" cannot carry zone, weight, metadata: readers of "orders" there will not see it'
     expect(registry.warnings).toEqual([warning])
     await registration.update({ zone: 'us', weight: 70 })
     expect(registry.warnings).toEqual([warning])
     await registration.update({ weight: 7 })
     expect(registry.warnings.splice(1)).toEqual([
-      'format "kitex" cannot carry the exact weight: who reads "orders" there will not see it',
+      'format "kitex" cannot carry the exact weight: readers of "orders" there will not see it',
     ])
     await registration.update({ version: '2' })
     expect(registry.warnings.slice(1)).toEqual([
-      'format "kitex" cannot carry version; format "go-zero" cannot carry version: who reads "orders" there will not see it',
+      'format "kitex" cannot carry version; format "go-zero" cannot carry version: readers of "orders" there will not see it',
     ])
   })
 
@@ -243,11 +244,11 @@ describe.concurrent('what a format cannot carry', () => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd, { format: ['kratos', 'grpc'] })
     const endpoints = ['grpc://:9000', 'udp://[fd00::5]:53']
-    const { instance } = await registered(registry, orders({ endpoints }))
+    const { instance } = await registered(registry, orders({ advertise: endpoints }))
     const expected = ['http://192.0.2.1:8000', 'grpc://192.0.2.1:9000', 'udp://[fd00::5]:53']
     expect(instance.endpoints).toEqual(expected)
     expect(registry.warnings).toEqual([
-      'format "grpc" cannot carry endpoints: who reads "orders" there will not see it',
+      'format "grpc" cannot carry endpoints: readers of "orders" there will not see it',
     ])
     const [row] = await rows(etcd, instance.key)
     expect(JSON.parse(row!.value)).toMatchObject({ endpoints: expected })
@@ -259,15 +260,15 @@ describe.concurrent('what a format cannot carry', () => {
   it('such as a protocol where none is written, unless it is the one that is expected there', async test => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd, { format: ['kratos', 'plain', 'go-zero', 'kitex', 'skydns'] })
-    await registered(registry, orders({ protocol: 'grpc', endpoints: ['tcp://:9000'] }))
+    await registered(registry, orders({ protocol: 'grpc', advertise: ['tcp://:9000'] }))
     expect(registry.warnings).toEqual([
       'format "plain" cannot carry endpoints, protocol; format "go-zero" cannot carry endpoints; ' +
         'format "kitex" cannot carry endpoints; format "skydns" cannot carry endpoints, protocol: ' +
-        'who reads "orders" there will not see it',
+        'readers of "orders" there will not see it',
     ])
   })
 
-  it.for([{ protocol: 'http' }, { endpoints: ['http://:8001'] }])(
+  it.for([{ protocol: 'http' }, { advertise: ['http://:8001'] }])(
     'such as a protocol that was given, where readers take another one for granted: %j',
     async (given, test) => {
       const etcd = await anEtcd(test)
@@ -298,7 +299,7 @@ describe.concurrent('what a format cannot carry', () => {
     await registered(registry, orders({ zone: 'a', metadata }))
     expect(registry.warnings).toEqual([
       'format "kratos" cannot carry zone, metadata.weight; format "go-micro" cannot carry zone, metadata.server; ' +
-        'format "grpc" cannot carry metadata.weight: who reads "orders" there will not see it',
+        'format "grpc" cannot carry metadata.weight: readers of "orders" there will not see it',
     ])
   })
 

@@ -1,7 +1,8 @@
+import { createServer } from 'node:http'
 import { inspect } from 'node:util'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createRegistry, type RegistryOptions } from '../../src/index.ts'
+import { attachServer, createRegistry, createServiceHost, type RegistryOptions } from '../../src/index.ts'
 import { resolveOptions } from '../../src/options.ts'
 
 let etcd: EtcdMember
@@ -33,8 +34,18 @@ function everything(thing: unknown): string {
     inspect(thing, deep),
     inspect(thing, { ...deep, showHidden: true }),
     JSON.stringify(thing, (_, value) => (typeof value === 'bigint' ? String(value) : value)),
+    inspect(cloneOf(thing), { ...deep, showHidden: true }),
     thing instanceof Error ? `${thing.stack}${String(thing.cause)}` : '',
   ].join('\n')
+}
+
+/** What has functions in it cannot be cloned, and then shows nothing that way. */
+function cloneOf(thing: unknown): unknown {
+  try {
+    return structuredClone(thing)
+  } catch {
+    return undefined
+  }
 }
 
 function expectNoSecret(text: string): void {
@@ -59,6 +70,8 @@ test.concurrent.each<[string, RegistryOptions['auth']]>([
     hosts: etcd.endpoint,
     tls: etcd.tls!,
     auth: login!,
+    // A machine that is busy must not look like an etcd that is.
+    requestTimeout: 30_000,
     logger: { debug: keep, info: keep, warn: keep, error: keep },
   }
   const registry = createRegistry(options)
@@ -75,6 +88,8 @@ test.concurrent.each<[string, RegistryOptions['auth']]>([
       registry.status(),
       discovery.instances,
       outcomes,
+      attachServer(createServer(), registry, { name: 'orders', signals: false }),
+      createServiceHost({ ...options, name: 'orders', enabled: false }),
     ]) {
       seen.push(everything(thing))
     }

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { RegistryOptions } from '@etcd-register/core'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -35,8 +38,8 @@ afterAll(async () => {
 
 const service = { port: 8000, host: '192.0.2.1' }
 
-/** By its name; elsewhere it is called by its address. */
-const byName = (etcd: EtcdMember) => etcd.endpoint.replace('127.0.0.1', 'localhost')
+/** Its endpoint has its name. */
+const byAddress = (etcd: EtcdMember) => etcd.endpoint.replace('localhost', '127.0.0.1')
 const ca = (etcd: EtcdMember) => ({ ca: etcd.tls!.ca })
 
 function file(name: string, text: string): string {
@@ -61,25 +64,25 @@ describe.concurrent('a registry registers and discovers', () => {
   }
 
   test('over TLS, with the authority as text', () =>
-    works('text', { hosts: byName(secure), tls: ca(secure) }))
+    works('text', { hosts: secure.endpoint, tls: ca(secure) }))
 
   test('over TLS, with etcd called by its address, without a warning of Node', () =>
-    works('address', { hosts: secure.endpoint, tls: ca(secure) }))
+    works('address', { hosts: byAddress(secure), tls: ca(secure) }))
 
   test('over TLS, with the authority as a file that the environment names', () => {
-    const env = { ETCD_ENDPOINTS: byName(secure), ETCD_CACERT: file('secure.pem', secure.tls!.ca) }
+    const env = { ETCD_ENDPOINTS: secure.endpoint, ETCD_CACERT: file('secure.pem', secure.tls!.ca) }
     return works('environment', {}, env)
   })
 
   test('with a certificate of its own, as files', () => {
     const { ca, cert, key } = mutual.tls!
     const tls = { ca: file('ca.pem', ca), cert: file('client.pem', cert), key: file('client.key', key) }
-    return works('files', { hosts: byName(mutual).replace('https://', ''), tls })
+    return works('files', { hosts: mutual.endpoint.replace('https://', ''), tls })
   })
 
   test('with a certificate of its own, of the environment', () => {
     const { ca, cert, key } = mutual.tls!
-    const env = { ETCD_ENDPOINTS: byName(mutual), ETCD_CACERT: ca, ETCD_CERT: cert, ETCD_KEY: key }
+    const env = { ETCD_ENDPOINTS: mutual.endpoint, ETCD_CACERT: ca, ETCD_CERT: cert, ETCD_KEY: key }
     return works('mutual-environment', {}, env)
   })
 })
@@ -88,39 +91,39 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
   test.each<[string, () => Promise<RegistryOptions> | RegistryOptions, RegExp]>([
     [
       'etcd of another authority',
-      () => ({ hosts: byName(secure), tls: ca(mutual) }),
-      /\(unable to verify the first certificate[^)]*\)\. Give the authority .* as tls\.ca \(ETCD_CACERT\)\.$/,
+      () => ({ hosts: secure.endpoint, tls: ca(mutual) }),
+      /\(unable to verify the first certificate[^)]*\)\. Its certificate is not trusted: give the authority .* as tls\.ca \(ETCD_CACERT\)\.$/,
     ],
     [
       'no authority given',
-      () => ({ hosts: byName(secure) }),
-      /\(unable to verify the first certificate[^)]*\)\. Give the authority .* as tls\.ca \(ETCD_CACERT\)\.$/,
+      () => ({ hosts: secure.endpoint }),
+      /\(unable to verify the first certificate[^)]*\)\. Its certificate is not trusted: give the authority .* as tls\.ca \(ETCD_CACERT\)\.$/,
     ],
     [
       'an expired certificate',
-      () => ({ hosts: byName(expired), tls: ca(expired) }),
+      () => ({ hosts: expired.endpoint, tls: ca(expired) }),
       /\(certificate has expired\)\. Renew the certificate of etcd/,
     ],
     [
       'a certificate for another host',
-      () => ({ hosts: byName(elsewhere), tls: ca(elsewhere) }),
+      () => ({ hosts: elsewhere.endpoint, tls: ca(elsewhere) }),
       /\(Hostname\/IP does not match .*elsewhere\.test\)\. Its certificate is for other hosts: name one of them in "hosts"/,
     ],
     [
       'a certificate for another address',
-      () => ({ hosts: elsewhere.endpoint, tls: ca(elsewhere) }),
+      () => ({ hosts: byAddress(elsewhere), tls: ca(elsewhere) }),
       /IP: 127\.0\.0\.1 is not in the cert's list\)\. Its certificate is for other hosts/,
     ],
     [
       'no certificate of ours',
-      () => ({ hosts: byName(mutual), tls: ca(mutual) }),
+      () => ({ hosts: mutual.endpoint, tls: ca(mutual) }),
       /\([a-z0-9/ ]*(?:bad certificate|certificate required)\)\. It takes no client without .* tls\.cert and tls\.key/,
     ],
     [
       'an expired certificate of ours',
       async () => {
         const certificate = await mutual.authority!.issue({ expired: true })
-        return { hosts: byName(mutual), tls: { ...ca(mutual), ...certificate } }
+        return { hosts: mutual.endpoint, tls: { ...ca(mutual), ...certificate } }
       },
       /\([a-z0-9/ ]*(?:bad certificate|certificate expired)\)\. It takes no client without/,
     ],
@@ -128,7 +131,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
       'a certificate of ours by a stranger',
       async () => {
         const certificate = await (await createCertificateAuthority()).issue()
-        return { hosts: byName(mutual), tls: { ...ca(mutual), ...certificate } }
+        return { hosts: mutual.endpoint, tls: { ...ca(mutual), ...certificate } }
       },
       /\([a-z0-9/ ]*(?:bad certificate|unknown ca)\)\. It takes no client without/,
     ],
@@ -153,7 +156,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
       expect(discovering).toMatchObject({ code: 'ERR_ETCD_TLS' })
       const before = tries()
       await until(() => tries() - before > 4)
-      expect(warnings).toEqual([`${registering.message} Trying on.`])
+      expect(warnings).toEqual([`${registering.message} Retrying.`])
       expect(registry.status()).toMatchObject({
         etcd: { connection: 'down', lastError: { code: 'ERR_ETCD_TLS' } },
         registrations: [{ state: 'registering', lastError: { code: 'ERR_ETCD_TLS' } }],
@@ -166,8 +169,8 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
 
   // A proxy with nobody behind it looks the same, so that waiting can help.
   test.each([
-    ['plain text to an etcd with TLS', () => ({ hosts: byName(secure).replace('https', 'http') })],
-    ['TLS to an etcd without', () => ({ hosts: byName(plain).replace('http', 'https') })],
+    ['plain text to an etcd with TLS', () => ({ hosts: secure.endpoint.replace('https', 'http') })],
+    ['TLS to an etcd without', () => ({ hosts: plain.endpoint.replace('http', 'https') })],
   ])('%s is told as one warning with the fix in it, and tried on', async (_, options) => {
     const { registry, warnings, tries } = impatientRegistry(options())
     try {
@@ -175,7 +178,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
       await until(() => tries() > 4)
       expect(warnings).toEqual([
         expect.stringMatching(
-          /does "hosts" say https:\/\/ where etcd speaks TLS, and only there\? Trying on\.$/,
+          /does "hosts" say https:\/\/ where etcd speaks TLS, and only there\? Retrying\.$/,
         ),
       ])
       expect(warnings[0], 'the words of gRPC without its time').not.toMatch(/\d{4}-\d\d-\d\dT/)
@@ -191,8 +194,8 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
   })
 })
 
-test('once etcd has a good certificate, a registration that failed for its old one is on the roll', async () => {
-  const { registry } = impatientRegistry({ hosts: byName(secure), tls: ca(secure) })
+test('once etcd has a good certificate, a registration that failed for its old one is registered', async () => {
+  const { registry } = impatientRegistry({ hosts: secure.endpoint, tls: ca(secure) })
   try {
     await secure.kill()
     const stranger = await startEtcdBinary({ port: secure.port, tls: true })
@@ -205,4 +208,32 @@ test('once etcd has a good certificate, a registration that failed for its old o
   } finally {
     await registry.close()
   }
+})
+
+describe.concurrent('NODE_TLS_REJECT_UNAUTHORIZED=0 lets no certificate through, and one warning says so', () => {
+  const app = fileURLToPath(new URL('../fixtures/say-warnings.mjs', import.meta.url))
+
+  test.for<[string, () => NodeJS.ProcessEnv, RegExp]>([
+    [
+      'of an unknown authority',
+      () => ({ ETCD_ENDPOINTS: secure.endpoint }),
+      /Its certificate is not trusted: give the authority that signed it as tls\.ca \(ETCD_CACERT\)\. NODE_TLS_REJECT_UNAUTHORIZED has no effect here\. Retrying\.$/,
+    ],
+    [
+      'that is expired',
+      () => ({ ETCD_ENDPOINTS: expired.endpoint, ETCD_CACERT: file('expired.pem', expired.tls!.ca) }),
+      /Renew the certificate of etcd.* NODE_TLS_REJECT_UNAUTHORIZED has no effect here\. Retrying\.$/,
+    ],
+    [
+      'of another host',
+      () => ({ ETCD_ENDPOINTS: elsewhere.endpoint, ETCD_CACERT: file('elsewhere.pem', elsewhere.tls!.ca) }),
+      /Its certificate is for other hosts.* NODE_TLS_REJECT_UNAUTHORIZED has no effect here\. Retrying\.$/,
+    ],
+  ])('%s', async ([, env, expected], t) => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', app], {
+      env: { ...env(), NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+    })
+    t.expect(stdout.trim()).toMatch(/^No secure connection to etcd at localhost:/)
+    t.expect(stdout.trim()).toMatch(expected)
+  })
 })

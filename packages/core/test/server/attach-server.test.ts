@@ -5,18 +5,20 @@ import { connect, createServer as createHttp2Server } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   attachServer,
   createRegistry,
   createServiceHost,
   type EtcdRegisterOptions,
+  type Registry,
 } from '@etcd-register/core'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { rows } from '../support/etcdctl-table.ts'
 import {
+  aNamespace,
   answer,
-  aRoll,
   aServer,
   attach,
   closed,
@@ -39,9 +41,9 @@ beforeAll(async () => {
 
 afterAll(() => etcd?.stop())
 
-describe('a server is on the roll', () => {
+describe('a server is registered', () => {
   test('once it listens, not before, under the port that it really got', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const server = aServer()
     const attached = attach(server, registry)
     expect(attached.registration).toBeUndefined()
@@ -54,7 +56,7 @@ describe('a server is on the roll', () => {
   })
 
   test('at once if it listens already', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const server = aServer()
     const port = await listen(server)
     await ready(attach(server, registry))
@@ -62,7 +64,7 @@ describe('a server is on the roll', () => {
   })
 
   test('with the port, the host and the scheme of the options where they are given', async () => {
-    const { registry } = aRoll(etcd)
+    const { registry } = aNamespace(etcd)
     const server = aServer()
     await listen(server)
     const more = { port: 443, host: 'orders.example.org', protocol: 'https', weight: 7, id: 'a' }
@@ -71,7 +73,7 @@ describe('a server is on the roll', () => {
   })
 
   test('as if an option were not given where it is undefined', async () => {
-    const { registry } = aRoll(etcd)
+    const { registry } = aNamespace(etcd)
     const server = aServer()
     const port = await listen(server)
     const more: object = { port: undefined, protocol: undefined, host: undefined, drainDelay: 0 }
@@ -79,7 +81,7 @@ describe('a server is on the roll', () => {
   })
 
   test('several of them in one registry, each with its scheme, under one lease', async () => {
-    const { registry, namespace } = aRoll(etcd)
+    const { registry, namespace } = aNamespace(etcd)
     const pair = await (await createCertificateAuthority()).issue()
     const servers = [aServer(), closedWithTest(createHttpsServer(pair)), closedWithTest(createHttp2Server())]
     const attached = servers.map((server, i) => attach(server, registry, { name: `server-${i}` }))
@@ -102,13 +104,13 @@ describe('a server is on the roll', () => {
       await ready(attach(server, registry, { name, ...(protocol !== undefined && { protocol }) }))
     }
     expect(registry.warnings).toEqual([
-      'format "grpc" cannot carry protocol (read as grpc): who reads "given" there will not see it',
-      'format "grpc" cannot carry protocol (read as grpc): who reads "tls" there will not see it',
+      'format "grpc" cannot carry protocol (read as grpc): readers of "given" there will not see it',
+      'format "grpc" cannot carry protocol (read as grpc): readers of "tls" there will not see it',
     ])
   })
 
   test('again when it listens again, under the new port', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const server = aServer()
     const attached = attach(server, registry)
     await listen(server)
@@ -125,9 +127,9 @@ describe('a server is on the roll', () => {
   })
 })
 
-describe('a server is not on the roll', () => {
-  test('on a unix socket, which is warned of', async () => {
-    const { registry } = aRoll(etcd)
+describe('a server is not registered', () => {
+  test('on a unix socket, which is warned of, and so is its end', async () => {
+    const { registry } = aNamespace(etcd)
     const folder = mkdtempSync(join(tmpdir(), 'socket-'))
     onTestFinished(() => rmSync(folder, { recursive: true }))
     const server = aServer()
@@ -137,10 +139,14 @@ describe('a server is not on the roll', () => {
     expect(attached.registration).toBeUndefined()
     expect(registry.warnings).toEqual([expect.stringMatching(/unix socket .* cannot be registered/)])
     await closed(server)
+    await listen(server)
+    expect(registry.warnings.slice(1)).toEqual(['a server listens now that can be registered as "orders"'])
+    await ready(attached)
+    await closed(server)
   })
 
   test('when its port is taken', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const [first, second] = [aServer(), aServer()]
     const port = await listen(first)
     const attached = attach(second, registry)
@@ -155,7 +161,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('once it was let go of, though it serves on; then nothing of ours is left on it', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const server = aServer()
     const { close } = server
     const before = process.listenerCount('SIGTERM')
@@ -174,7 +180,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('of a registry that is closed, which is logged and harms nobody', async () => {
-    const { registry } = aRoll(etcd)
+    const { registry } = aNamespace(etcd)
     const server = aServer()
     attach(server, registry)
     await registry.close()
@@ -184,7 +190,7 @@ describe('a server is not on the roll', () => {
   })
 
   test('that listens already, of a registry that is closed: logged, and harms nobody', async () => {
-    const { registry } = aRoll(etcd)
+    const { registry } = aNamespace(etcd)
     const server = aServer()
     const port = await listen(server)
     await registry.close()
@@ -197,7 +203,7 @@ describe('a server is not on the roll', () => {
 test.each([
   [{ name: 'a/b' }, 'name'],
   [{ weight: -1 }, 'weight'],
-  [{ metadata: { a: 'x'.repeat(70_000) } }, 'metadata'],
+  [{ metadata: Object.fromEntries([...'abcde'].map(name => [name, 'x'.repeat(16_000)])) }, 'metadata'],
   [{ ports: [80] } as object, 'ports'],
   [{ port: 70_000 }, 'port'],
   [{ drainDelay: -1 }, 'drainDelay'],
@@ -207,16 +213,15 @@ test.each([
   const registry = createRegistry({ logger: false })
   const server = createServer()
   const before = server.listenerCount('listening')
-  expect(() => attachServer(server, registry, { name: 'orders', ...options })).toThrow(
-    `Option "${option}" must be`,
-  )
-  expect(() => createServiceHost({ name: 'orders', ...options })).toThrow(`Option "${option}" must be`)
+  const refused = new RegExp(`^(Unknown option "${option}"|Option "${option}" must be)`)
+  expect(() => attachServer(server, registry, { name: 'orders', ...options })).toThrow(refused)
+  expect(() => createServiceHost({ name: 'orders', ...options })).toThrow(refused)
   expect(server.listenerCount('listening')).toBe(before)
 })
 
 describe('a server that is closed', () => {
-  test('leaves the roll first, answers what is in flight, and ends though connections are kept alive', async () => {
-    const { registry, keys } = aRoll(etcd)
+  test('deregisters first, answers what is in flight, and ends though connections are kept alive', async () => {
+    const { registry, keys } = aNamespace(etcd)
     let finish = () => {}
     const server = aServer((request, response) => {
       if (request.url === '/') response.end('ok')
@@ -249,7 +254,7 @@ describe('a server that is closed', () => {
   })
 
   test('serves on for drainDelay, and tells clients to go elsewhere', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const server = aServer()
     const attached = attach(server, registry, { drainDelay: 2000 })
     const port = await listen(server)
@@ -267,7 +272,7 @@ describe('a server that is closed', () => {
   })
 
   test('over HTTP/2 too, without a header that HTTP/2 does not know', async () => {
-    const { registry, keys } = aRoll(etcd)
+    const { registry, keys } = aNamespace(etcd)
     const server = closedWithTest(createHttp2Server((_, response) => response.end('ok')))
     const attached = attach(server, registry, { drainDelay: 2000 })
     const port = await listen(server)
@@ -296,11 +301,57 @@ describe('a server that is closed', () => {
   })
 
   test('that does not listen gives the error that Node gives', async () => {
-    const { registry } = aRoll(etcd)
+    const { registry } = aNamespace(etcd)
     const server = aServer()
     attach(server, registry)
     const error = await new Promise(resolve => server.close(resolve))
     expect(error).toMatchObject({ code: 'ERR_SERVER_NOT_RUNNING' })
+  })
+})
+
+describe('a server with a registry of another kind closes', () => {
+  const double = (registration: unknown, warnings: string[]) =>
+    ({
+      logger: {
+        debug() {},
+        info() {},
+        warn: (_: object, message: string) => warnings.push(message),
+        error() {},
+      },
+      register: () => registration,
+    }) as unknown as Registry
+
+  test.each<[string, unknown, string[]]>([
+    [
+      'whose deregister() rejects',
+      { state: 'registered', deregister: () => Promise.reject(new Error('no')) },
+      ['"orders" could not be deregistered'],
+    ],
+    [
+      'whose deregister() throws',
+      {
+        state: 'registered',
+        deregister() {
+          throw new Error('no')
+        },
+      },
+      ['"orders" could not be deregistered'],
+    ],
+    [
+      'whose deregister() never ends',
+      { state: 'registered', deregister: () => new Promise(() => {}) },
+      ['"orders" was not deregistered within 200 ms'],
+    ],
+    ['that knows no states', { deregister: async () => {} }, []],
+    ['that gives no registration', undefined, []],
+  ])('%s', async (_, registration, expected) => {
+    const warnings: string[] = []
+    const server = aServer()
+    const attached = attach(server, double(registration, warnings), { shutdownTimeout: 200 })
+    await listen(server)
+    await closed(server)
+    await attached.close()
+    expect(warnings).toEqual(expected)
   })
 })
 
@@ -341,7 +392,7 @@ describe('what adapters share', () => {
   })
 
   test('a registry of the caller stays open', async () => {
-    const { registry } = aRoll(etcd)
+    const { registry } = aNamespace(etcd)
     const server = aServer()
     const { host } = aHost({ server, registry })
     expect(host.registry).toBe(registry)
@@ -364,6 +415,94 @@ describe('what adapters share', () => {
     expect(host.registry.status()).toMatchObject({ etcd: { connection: 'idle' }, registrations: [] })
   })
 
+  test('enabled: false: the registry ends with the server, and its discoveries with it', async () => {
+    const server = aServer()
+    const { host } = aHost({ server, enabled: false })
+    const { registry } = host
+    const discovery = registry.discover('orders')
+    await listen(server)
+    await discovery.ready()
+    expect(registry.status().etcd.connection).toBe('up')
+    await closed(server)
+    await until(() => registry.status().etcd.connection === 'closed')
+    await listen(server)
+    await host.registry.discover('orders').ready()
+  })
+
+  test('enabled: false: it lasts while one server after the other listens, as with supertest', async () => {
+    const { host } = aHost({ enabled: false })
+    const { registry } = host
+    const discovery = registry.discover('orders')
+    for (let requests = 0; requests < 30; requests += 1) {
+      const server = aServer((request, response) => {
+        host.attachFrom(request)
+        response.end('ok')
+      })
+      await answer(await listen(server))
+      await closed(server)
+      await pause(50)
+    }
+    expect(host.registry).toBe(registry)
+    await discovery.ready()
+    expect(registry.status().etcd.connection).toBe('up')
+  })
+
+  describe('ready, for a readiness check', () => {
+    test.each([true, false])(
+      'with enabled: %s it is false from the moment that the server leaves',
+      async enabled => {
+        const server = aServer()
+        const { host } = aHost({ server, enabled })
+        await listen(server)
+        expect(host.ready).toBe(true)
+        const over = closed(server)
+        expect(host.ready).toBe(false)
+        await over
+        expect(host.ready).toBe(false)
+        await listen(server)
+        expect(host.ready).toBe(true)
+        const left = host.leave()
+        expect(host.ready).toBe(false)
+        await left
+        expect(host.ready).toBe(false)
+      },
+    )
+
+    test.each([true, false])('with enabled: %s it is false once it was let go of', async enabled => {
+      const server = aServer()
+      const { host } = aHost({ server, enabled })
+      await listen(server)
+      await host.close()
+      expect(host.ready).toBe(false)
+      expect(host.attach(server).ready).toBe(true)
+    })
+
+    test('without a server that was found, or beside one that never listens, it is true', async () => {
+      const { host } = aHost()
+      expect(host.ready).toBe(true)
+      const server = aServer()
+      await listen(server)
+      host.attach(server)
+      host.attach(aServer())
+      expect(host.ready).toBe(true)
+      await closed(server)
+      expect(host.ready).toBe(false)
+    })
+
+    test('while etcd is away, and where the server cannot be registered, it is true', async () => {
+      const away = aServer()
+      const { host } = aHost({ server: away, hosts: 'http://127.0.0.1:1' })
+      await listen(away)
+      expect(host.ready).toBe(true)
+      const unnamed = aServer()
+      const { registry } = aNamespace(etcd)
+      await registry.close()
+      const attached = attach(unnamed, registry)
+      await listen(unnamed)
+      expect(attached).toMatchObject({ state: 'off', ready: true })
+    })
+  })
+
   test('after close() no request brings the server back', async () => {
     const server = aServer()
     const { host, keys } = aHost()
@@ -380,12 +519,13 @@ describe('what adapters share', () => {
 })
 
 test.each<[string, unknown, RegExp]>([
+  ['an option that nobody knows', { naem: 'x' }, /^Unknown option "naem"; did you mean "name"\?$/],
   [
-    'an option that nobody knows',
-    { naem: 'x' },
-    /^Option "naem" must be left out: the options are name, .*hosts, .*enabled/,
+    'the addresses of etcd under the name of etcdctl',
+    { endpoints: ['http://etcd:2379'] },
+    /^Unknown option "endpoints"\. The addresses of etcd are "hosts"; .* "advertise"\.$/,
   ],
-  ['a name instead of options', 'orders', /^Option "options" must be an object; got "orders"/],
+  ['a name instead of options', 'orders', /^Option "options" must be an object; got "string"/],
   ['null', null, /^Option "options" must be an object; got null/],
   ['text for a switch', { signals: 'no' }, /^Option "signals" must be true or false; got "no"/],
   ['text for another', { enabled: 'no' }, /^Option "enabled" must be true or false; got "no"/],

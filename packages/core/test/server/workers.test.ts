@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 afterAll(() => etcd?.stop())
 
-/** Two workers that are on the roll, and who is on it. */
+/** Two registered workers, and which keys there are. */
 async function twoWorkers(t: TestContext, kind: 'cluster' | 'threads') {
   const child: Child = aChild(t, 'workers.mjs', JSON.stringify({ kind, hosts: etcd.endpoint, name: kind }))
   const ids = async () =>

@@ -17,10 +17,28 @@ export interface Child {
 
 /** Runs `test/fixtures/<name>`; it is killed when the test is over. */
 export function aChild(test: Cleanup, name: string, ...args: string[]): Child {
-  const path = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
-  const child: ChildProcess = spawn(process.execPath, [path, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const child = spawn(process.execPath, [pathOf(name), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return followed(test, child)
+}
+
+/** The same at a terminal of its own; `ended` is as a shell shows it. Linux only. */
+export function aChildAtTerminal(
+  test: Cleanup,
+  name: string,
+  args: string[],
+  where: 'in the foreground' | 'in the background' = 'in the foreground',
+): Child & { ctrlC(): void } {
+  const run = [process.execPath, pathOf(name), ...args].map(word => `'${word}'`).join(' ')
+  const command = where === 'in the foreground' ? `exec ${run}` : `set -m; ${run} & wait $!`
+  const child = spawn('script', ['--quiet', '--return', '--flush', '--command', command, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
+  return Object.assign(followed(test, child), { ctrlC: () => void child.stdin.write('\x03') })
+}
+
+const pathOf = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
+
+function followed(test: Cleanup, child: ChildProcess): Child {
   const lines: string[] = []
   createInterface({ input: child.stdout! }).on('line', line => lines.push(line))
   const ended = new Promise<number | string | null>(resolve =>

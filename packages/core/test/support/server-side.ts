@@ -14,7 +14,7 @@ import { onTestFinished } from 'vitest'
 import { rows } from './etcdctl-table.ts'
 import { aRegistry, type LoggedRegistry } from './write-side.ts'
 
-export interface Roll {
+export interface Namespace {
   namespace: string
   registry: LoggedRegistry
   keys(): Promise<string[]>
@@ -23,9 +23,9 @@ export interface Roll {
 let count = 0
 
 /** A registry with a namespace of its own, and the keys in it. */
-export function aRoll(etcd: EtcdMember): Roll {
+export function aNamespace(etcd: EtcdMember): Namespace {
   count += 1
-  const namespace = `/roll-${count}`
+  const namespace = `/all-${count}`
   const registry = aRegistry({ onTestFinished }, etcd, { namespace, ttl: 60 })
   const keys = async () =>
     (await rows(etcd, `${namespace}/`)).map(({ key }) => key.slice(namespace.length + 1))

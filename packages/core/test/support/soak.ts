@@ -115,7 +115,10 @@ class World {
 
   summary(): string {
     const changes = this.#witnesses.reduce((sum, witness) => sum + witness.changes.length, 0)
-    const losses = this.#registries.reduce((sum, registry) => sum + registry.status().lease.losses, 0)
+    const losses = this.#registries.reduce(
+      (sum, registry) => sum + (registry.status().registrations[0]?.lease.losses ?? 0),
+      0,
+    )
     const [reconnects, relists] = [this.#sum('reconnects'), this.#sum('relists')]
     return `${changes} changes, ${reconnects} reconnects, ${relists} relists, ${losses} leases lost`
   }

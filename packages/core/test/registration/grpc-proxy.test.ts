@@ -1,0 +1,63 @@
+import { startGrpcProxy } from '@etcd-register/testing'
+import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
+import { Connection } from '../../src/etcd/connection.ts'
+import { LeaseKeeper } from '../../src/lease.ts'
+import { resolveOptions } from '../../src/options.ts'
+import { leaseOf } from '../support/lease-of.ts'
+import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
+import { anEtcd, aRegistry, type Cleanup, registered, untilExactly } from '../support/write-side.ts'
+
+forbidUnhandled()
+
+async function aProxiedEtcd(test: Cleanup) {
+  const etcd = await anEtcd(test)
+  const proxy = await startGrpcProxy(etcd)
+  test.onTestFinished(() => proxy.stop())
+  return { etcd, proxy }
+}
+
+describe.concurrent("behind etcd's grpc-proxy, which acknowledges renewals by its own schedule", () => {
+  it.for([2, 5])('a lease of %i s is renewed over one stream', async (ttl, test) => {
+    const { proxy } = await aProxiedEtcd(test)
+    const options = resolveOptions({ hosts: proxy.endpoint, ttl, logger: false }, {})
+    const connection = new Connection(options, systemClock)
+    test.onTestFinished(() => connection.close())
+    const opening = connection.openKeepAlive.bind(connection)
+    let opened = 0
+    connection.openKeepAlive = handlers => {
+      opened += 1
+      return opening(handlers)
+    }
+    const keeper = new LeaseKeeper({ connection, clock: systemClock, logger: options.logger, ttl })
+    let renewals = 0
+    const user = { held() {}, lost() {}, failed() {}, renewed: () => renewals++ }
+    keeper.acquire(user)
+    test.onTestFinished(() =>
+      keeper.release(user).then(
+        () => {},
+        () => {},
+      ),
+    )
+    await until(() => renewals >= 15, { within: 60_000 })
+    expect({ opened, losses: keeper.status().losses }).toEqual({ opened: 1, losses: 0 })
+  })
+
+  it('a registration lives on when the proxy is started again, or stands still for a while', async test => {
+    const { etcd, proxy } = await aProxiedEtcd(test)
+    const registry = aRegistry(test, proxy, { ttl: 20 })
+    const registration = await registered(registry)
+    const renewed = () => new Promise(resolve => registration.once('renewed', resolve))
+    await renewed()
+    await proxy.kill()
+    await proxy.restart()
+    await renewed()
+    await proxy.freeze()
+    await until(() => leaseOf(registry).lastAckAge! > 8000)
+    proxy.thaw()
+    await renewed()
+    await untilExactly(etcd, [registration])
+    expect(leaseOf(registry).losses).toBe(0)
+  })
+})
