@@ -14,12 +14,13 @@ export interface EtcdRegisterMiddleware {
   (request: unknown, response: unknown, next: () => void): void
   /** `undefined` until the server listens. */
   readonly registration: Registration | undefined
-  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  /** For a readiness check: false from the moment that the app leaves, whatever becomes of etcd. */
+  readonly ready: boolean
   readonly state: ServerState
   readonly registry: Registry
   /** For a server that does not have the app itself as its request listener. */
   attach(server: Server): ServerRegistration
-  /** Leaves the roll, and closes the registry unless it is yours. */
+  /** Deregisters, and closes the registry unless it is yours. */
   close(): Promise<void>
 }
 
@@ -53,9 +54,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
   })
   /** Through all that the app is mounted in, now or later. */
   function follow(app: App): void {
-    host.attachWhere(server =>
-      lineOf(app).some(candidate => server.listeners('request').includes(candidate as never)),
-    )
+    host.attachWhere((_, listeners) => lineOf(app).some(candidate => listeners.includes(candidate)))
     for (const candidate of lineOf(app)) candidate.on?.('mount', follow)
   }
   const subApp = {
@@ -67,6 +66,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
   }
   return Object.defineProperties(Object.assign(middleware, subApp), {
     registration: { get: () => host.registration },
+    ready: { get: () => host.ready },
     state: { get: () => host.state },
     registry: { get: () => host.registry },
   }) as unknown as EtcdRegisterMiddleware

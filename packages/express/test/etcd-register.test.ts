@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { createRegistry, type EtcdRegisterOptions, etcdRegister } from '@etcd-register/express'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
+import { takeOver, withTerminus } from 'adapter-contract'
 import express5, { type Express } from 'express'
 import express4 from 'express4'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -180,16 +181,21 @@ describe.each([
     expect(warnings).toEqual([expect.stringMatching(/with the first request only.*pass it as "server"/)])
   })
 
-  test('in a router that nobody calls it warns, since it would never register', async () => {
+  test('in a router that nobody calls it warns, since it would never register, and says when it is over', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
     const { middleware, warnings } = aMiddleware()
     const app = express().use(express.Router().use(middleware as never))
-    await listen(app)
-    vi.advanceTimersByTime(9999)
+    const server = await listen(app)
     expect(warnings).toEqual([])
-    vi.advanceTimersByTime(1)
-    expect(warnings).toEqual([expect.stringMatching(/^not registered: .*pass it as "server"/)])
+    vi.advanceTimersByTime(2000)
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        `"orders" is not registered: a server listens on port ${portOf(server)}, .*pass it as "server", or call attach`,
+      ),
+    ])
+    middleware.attach(server)
+    expect(warnings.slice(1)).toEqual(['the server of "orders" was found'])
   })
 
   test('another server that listens before the app is no reason to warn', async () => {
@@ -202,6 +208,60 @@ describe.each([
     await closed(server)
     vi.advanceTimersByTime(10_000)
     expect(warnings).toEqual([])
+  })
+
+  test('a server that was closed meanwhile, or one of no requests, is no reason to warn', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { warnings } = aMiddleware()
+    await closed(await listening(createServer(() => {}).listen(0, '127.0.0.1')))
+    await listening(createServer().listen(0, '127.0.0.1'))
+    vi.advanceTimersByTime(10_000)
+    expect(warnings).toEqual([])
+  })
+
+  describe('a library that takes over the listeners of a server hides nothing', () => {
+    test.each<[string, (app: Express, middleware: RequestListener) => Server]>([
+      [
+        'before the app has the middleware',
+        (app, it) => {
+          const server = takeOver(createServer(app))
+          app.use(it)
+          return server
+        },
+      ],
+      ['after it, and twice', (app, it) => takeOver(takeOver(createServer(app.use(it))))],
+      ['with the app added later', (app, it) => takeOver(createServer().on('request', app.use(it)))],
+      [
+        'before the app is mounted in another one',
+        (app, it) => {
+          const server = takeOver(createServer(app))
+          app.use('/inner', express().use(it))
+          return server
+        },
+      ],
+      ['@godaddy/terminus', (app, it) => withTerminus(createServer(app.use(it)))],
+    ])('%s', async (_, make) => {
+      const { middleware, warnings, keys, key } = aMiddleware()
+      await listening(takeOver(createServer(express())).listen(0, '127.0.0.1'))
+      const server = make(express(), middleware as never)
+      await listening(server.listen(0, '127.0.0.1'))
+      await middleware.registration!.ready()
+      expect(await keys()).toEqual([key(server)])
+      expect((await fetch(`http://127.0.0.1:${portOf(server)}/`)).status).toBe(404)
+      expect(warnings).toEqual([])
+    })
+
+    test('once it listens already, before the app has the middleware', async () => {
+      const { middleware, warnings, keys, key } = aMiddleware()
+      const app = express()
+      const server = await listen(app)
+      takeOver(server)
+      app.use(middleware)
+      await middleware.registration!.ready()
+      expect(await keys()).toEqual([key(server)])
+      expect(warnings).toEqual([])
+    })
   })
 
   test('a server that has the app inside a function is attached by hand, or given as "server"', async () => {
