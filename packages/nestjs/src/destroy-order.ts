@@ -11,13 +11,13 @@ export function destroysInReverse(modules: ModulesContainer): boolean {
 
 /**
  * Has the destroy hooks of the module with this provider called before those of all others. Nest knows no such order:
- * `distance` is not documented. Where it cannot be set the hook comes late, and closing the server still leaves the roll.
+ * `distance` is not documented. Where it cannot be set the hook comes late, and closing the server still deregisters.
  */
-export function destroyFirst(modules: ModulesContainer, provider: object): void {
+export function destroyFirst(modules: ModulesContainer, provider: string): void {
   // Not the number that tells the order apart.
   const distance = destroysInReverse(modules) ? -1 : Number.MAX_SAFE_INTEGER
   for (const module of modules.values()) {
-    if (module.providers.has(provider as never)) Reflect.set(module, 'distance', distance)
+    if (module.providers.has(provider)) Reflect.set(module, 'distance', distance)
   }
 }
 

@@ -2,6 +2,9 @@
 /** Token of the options. */
 export const ETCD_OPTIONS = 'ETCD_REGISTER:OPTIONS'
 
+/** Token of what ties the two to the life of the app. */
+export const ETCD_LIFECYCLE = 'ETCD_REGISTER:LIFECYCLE'
+
 /** Token of the `Registry`. */
 export const ETCD_REGISTRY = 'ETCD_REGISTER:REGISTRY'
 

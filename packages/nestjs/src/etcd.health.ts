@@ -2,8 +2,8 @@ import type { Registry } from '@etcd-register/core'
 import { Inject, Injectable } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
 import { destroysInReverse } from './destroy-order.ts'
-import { ETCD_REGISTRY } from './etcd.constants.ts'
-import { EtcdLifecycle } from './etcd-lifecycle.service.ts'
+import { ETCD_LIFECYCLE, ETCD_REGISTRY } from './etcd.constants.ts'
+import type { CurrentRegistration } from './etcd.interfaces.ts'
 
 /** What @nestjs/terminus takes from a health indicator. */
 export type EtcdHealthResult<Key extends string = string> = Record<
@@ -20,14 +20,14 @@ export type EtcdHealthResult<Key extends string = string> = Record<
 
 /** For `health.check([() => etcd.isReady()])`. Neither is a liveness check: a restart brings no etcd back. */
 @Injectable()
-export class EtcdHealthIndicator {
+class EtcdHealthIndicator {
   readonly #registry: Registry
-  readonly #lifecycle: EtcdLifecycle
+  readonly #lifecycle: CurrentRegistration
   readonly #throwsIfDown: boolean
 
   constructor(
     @Inject(ETCD_REGISTRY) registry: Registry,
-    @Inject(EtcdLifecycle) lifecycle: EtcdLifecycle,
+    @Inject(ETCD_LIFECYCLE) lifecycle: CurrentRegistration,
     @Inject(ModulesContainer) modules: ModulesContainer,
   ) {
     this.#registry = registry
@@ -36,16 +36,18 @@ export class EtcdHealthIndicator {
     this.#throwsIfDown = !destroysInReverse(modules)
   }
 
-  /** Down from the moment that the app leaves the roll; up while etcd is away, since it serves without. */
+  /** Down from the moment that the app deregisters; up while etcd is away, since it serves without. */
   async isReady<Key extends string = 'etcd'>(key: Key = 'etcd' as Key): Promise<EtcdHealthResult<Key>> {
-    const { state } = this.#lifecycle
-    return this.#result(key, state === 'off' || state === 'serving')
+    return this.#result(key, this.#lifecycle.ready)
   }
 
-  /** Down while etcd cannot be reached, an instance is off the roll against its will, or a table is stale: for operators. */
+  /** Down while etcd cannot be reached, an instance is not registered as it should be, or a table is stale: for operators. */
   async isHealthy<Key extends string = 'etcd'>(key: Key = 'etcd' as Key): Promise<EtcdHealthResult<Key>> {
     const { etcd, registrations, watches } = this.#registry.status()
-    const off = registrations.some(({ state }) => state === 'lost' || state === 'conflict')
+    const off = registrations.some(
+      ({ state, lastError }) =>
+        state === 'lost' || state === 'conflict' || (state === 'registering' && lastError !== undefined),
+    )
     const reachable = etcd.connection === 'up' || etcd.connection === 'idle'
     return this.#result(key, reachable && !off && !watches.some(({ stale }) => stale))
   }
@@ -63,3 +65,13 @@ export class EtcdHealthIndicator {
     throw Object.assign(new Error(`${key} is down`), { isHealthCheckError: true, causes })
   }
 }
+
+const INDICATOR: unique symbol = Symbol.for('etcd-register.nestjs.health')
+
+/** A class is a token of its own, so an ESM and a CommonJS copy of this package share it. */
+const shared = globalThis as { [INDICATOR]?: typeof EtcdHealthIndicator }
+shared[INDICATOR] ??= EtcdHealthIndicator
+const SharedHealthIndicator: typeof EtcdHealthIndicator = shared[INDICATOR]
+type SharedHealthIndicator = EtcdHealthIndicator
+
+export { SharedHealthIndicator as EtcdHealthIndicator }

@@ -4,7 +4,7 @@ import type { DynamicModule, FactoryProvider, Type } from '@nestjs/common'
 /** All of it optional, as with the other adapters. */
 export interface EtcdModuleOptions extends EtcdRegisterOptions {
   /** `false`: only modules that import this one see it; `forFeature` needs it global. Default true. */
-  isGlobal?: boolean
+  isGlobal?: boolean | undefined
 }
 
 export interface EtcdOptionsFactory {
@@ -13,12 +13,12 @@ export interface EtcdOptionsFactory {
 
 /** One of `useFactory`, `useClass` and `useExisting`. */
 export interface EtcdModuleAsyncOptions extends Pick<EtcdModuleOptions, 'isGlobal'> {
-  imports?: NonNullable<DynamicModule['imports']>
-  inject?: NonNullable<FactoryProvider['inject']>
+  imports?: NonNullable<DynamicModule['imports']> | undefined
+  inject?: NonNullable<FactoryProvider['inject']> | undefined
   // biome-ignore lint/suspicious/noExplicitAny: whatever `inject` names
-  useFactory?: (...injected: any[]) => EtcdRegisterOptions | Promise<EtcdRegisterOptions>
-  useClass?: Type<EtcdOptionsFactory>
-  useExisting?: Type<EtcdOptionsFactory>
+  useFactory?: ((...injected: any[]) => EtcdRegisterOptions | Promise<EtcdRegisterOptions>) | undefined
+  useClass?: Type<EtcdOptionsFactory> | undefined
+  useExisting?: Type<EtcdOptionsFactory> | undefined
 }
 
 /** A service to discover. */
@@ -27,6 +27,7 @@ export type EtcdFeature = string | ({ name: string } & DiscoverOptions)
 export interface CurrentRegistration {
   /** `undefined` until the app listens. */
   readonly current: Registration | undefined
-  /** For a readiness check: requests are welcome while it is `serving`, whatever becomes of etcd. */
+  /** For a readiness check: false from the moment that the app leaves, whatever becomes of etcd. */
+  readonly ready: boolean
   readonly state: ServerState
 }

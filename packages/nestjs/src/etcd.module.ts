@@ -1,5 +1,12 @@
 import { type DynamicModule, Module, type Provider } from '@nestjs/common'
-import { ETCD_OPTIONS, ETCD_REGISTRATION, ETCD_REGISTRY, getDiscoveryToken } from './etcd.constants.ts'
+import { HttpAdapterHost, ModulesContainer } from '@nestjs/core'
+import {
+  ETCD_LIFECYCLE,
+  ETCD_OPTIONS,
+  ETCD_REGISTRATION,
+  ETCD_REGISTRY,
+  getDiscoveryToken,
+} from './etcd.constants.ts'
 import { EtcdHealthIndicator } from './etcd.health.ts'
 import type {
   EtcdFeature,
@@ -7,14 +14,18 @@ import type {
   EtcdModuleOptions,
   EtcdOptionsFactory,
 } from './etcd.interfaces.ts'
-import { EtcdLifecycle } from './etcd-lifecycle.service.ts'
+import { type EtcdLifecycle, lifecycleOf } from './etcd-lifecycle.service.ts'
+import { SealedOptions } from './sealed-options.ts'
 
-/** Puts the app on the roll in etcd while it listens, and finds others there. */
+/** Registers the app in etcd while it listens, and discovers other services there. */
 @Module({})
 export class EtcdModule {
-  /** Once, in the root module. Throws `ERR_INVALID_OPTION` when Nest creates it. */
+  /**
+   * Once, in the root module; in another one it means the same registry. Throws `ERR_INVALID_OPTION` when Nest creates it,
+   * also where two of them differ.
+   */
   static forRoot(options: EtcdModuleOptions = {}): DynamicModule {
-    return root([{ provide: ETCD_OPTIONS, useValue: options }], options)
+    return root([{ provide: ETCD_OPTIONS, useValue: new SealedOptions(options) }], options)
   }
 
   /** The same, with options from a factory, a class or a provider that is there. */
@@ -26,39 +37,59 @@ export class EtcdModule {
   static forFeature(features: EtcdFeature[]): DynamicModule {
     const providers = features.map(feature => ({
       provide: getDiscoveryToken(typeof feature === 'string' ? feature : feature.name),
-      inject: [EtcdLifecycle],
+      inject: [ETCD_LIFECYCLE],
       useFactory: (lifecycle: EtcdLifecycle) => lifecycle.discover(feature),
     }))
-    return { module: EtcdModule, providers, exports: providers.map(({ provide }) => provide) }
+    const exports = providers.map(({ provide }) => provide)
+    return { module: EtcdModule, providers: [mark(), ...providers], exports }
   }
 }
 
+let marks = 0
+
+/**
+ * For each module another one. Nest 10 takes two modules for one that are equal as JSON, with the text of functions: two
+ * filters that differ in what they enclose are the same there.
+ */
+function mark(): Provider {
+  marks += 1
+  return { provide: `ETCD_REGISTER:MODULE:${marks}`, useValue: marks }
+}
+
 function root(options: Provider[], { isGlobal = true }: Pick<EtcdModuleOptions, 'isGlobal'>): DynamicModule {
-  const registry = { inject: [EtcdLifecycle], useFactory: ({ registry }: EtcdLifecycle) => registry }
+  const registry = { inject: [ETCD_LIFECYCLE], useFactory: ({ registry }: EtcdLifecycle) => registry }
   return {
     module: EtcdModule,
     global: isGlobal,
     providers: [
+      mark(),
       ...options,
-      EtcdLifecycle,
+      {
+        provide: ETCD_LIFECYCLE,
+        inject: [ETCD_OPTIONS, HttpAdapterHost, ModulesContainer],
+        useFactory: lifecycleOf,
+      },
       { provide: ETCD_REGISTRY, ...registry },
-      { provide: ETCD_REGISTRATION, useExisting: EtcdLifecycle },
+      { provide: ETCD_REGISTRATION, useExisting: ETCD_LIFECYCLE },
       EtcdHealthIndicator,
     ],
-    exports: [EtcdLifecycle, ETCD_REGISTRY, ETCD_REGISTRATION, EtcdHealthIndicator],
+    exports: [ETCD_LIFECYCLE, ETCD_REGISTRY, ETCD_REGISTRATION, EtcdHealthIndicator],
   }
 }
 
 function optionsProviders({ useFactory, useClass, useExisting, inject }: EtcdModuleAsyncOptions): Provider[] {
-  if (useFactory) return [{ provide: ETCD_OPTIONS, useFactory, inject: inject ?? [] }]
+  if (useFactory) return [{ provide: ETCD_OPTIONS, useFactory: sealing(useFactory), inject: inject ?? [] }]
   const factory = useExisting ?? useClass
   if (!factory) throw new TypeError('EtcdModule.forRootAsync needs useFactory, useClass or useExisting')
+  const create = (options: EtcdOptionsFactory) => options.createEtcdOptions()
   return [
     ...(useClass ? [useClass] : []),
-    {
-      provide: ETCD_OPTIONS,
-      inject: [factory],
-      useFactory: (options: EtcdOptionsFactory) => options.createEtcdOptions(),
-    },
+    { provide: ETCD_OPTIONS, inject: [factory], useFactory: sealing(create) },
   ]
+}
+
+function sealing<Injected extends unknown[]>(
+  create: (...injected: Injected) => EtcdModuleOptions | Promise<EtcdModuleOptions>,
+): (...injected: Injected) => Promise<SealedOptions> {
+  return async (...injected) => new SealedOptions(await create(...injected))
 }

@@ -3,8 +3,11 @@ import { Logger as NestLogger } from '@nestjs/common'
 
 const nest = new NestLogger('EtcdModule')
 
-const line = (fields: object, message: string): string =>
-  'err' in fields && fields.err instanceof Error ? `${message}: ${fields.err.message}` : message
+/** With the cause, unless the message has it. */
+const line = (fields: object, message: string): string => {
+  const cause = 'err' in fields && fields.err instanceof Error ? fields.err.message : ''
+  return message.includes(cause) ? message : `${message}: ${cause}`
+}
 
 /** Warnings and errors, as by default elsewhere, but in the app's own log. */
 export const nestLogger: Logger = {

@@ -4,7 +4,7 @@ import { createCertificateAuthority } from '@etcd-register/testing'
 import { Controller, Get, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
-import { keysOf, watchRoll } from 'adapter-contract'
+import { keysOf, watchService } from 'adapter-contract'
 import { expect, onTestFinished, test } from 'vitest'
 import { useEtcd } from './support/etcd.ts'
 import { major } from './support/installed.ts'
@@ -19,7 +19,7 @@ class AppController {
   }
 }
 
-/** It takes longer than anybody needs to see that it is off the roll. */
+/** It takes longer than anybody needs to see that it is deregistered. */
 const drainDelay = 2000
 
 async function start(name: string, platform: string, more: object = {}) {
@@ -33,19 +33,19 @@ async function start(name: string, platform: string, more: object = {}) {
     ? NestFactory.create(AppModule, new FastifyAdapter(), options)
     : NestFactory.create(AppModule, options))
   onTestFinished(() => app.close())
-  const roll = await watchRoll(etcd.member(), name)
+  const view = await watchService(etcd.member(), name)
   await app.listen(0, '127.0.0.1')
-  await roll.toHavePorts(app.getHttpServer().address().port)
-  return { app, roll, url: `http://127.0.0.1:${app.getHttpServer().address().port}/` }
+  await view.toHavePorts(app.getHttpServer().address().port)
+  return { app, view, url: `http://127.0.0.1:${app.getHttpServer().address().port}/` }
 }
 
 // Nest 12 has the option; to the others it means nothing.
 test.each(['express', 'fastify'])(
-  `nest ${major} on %s: off the roll it still answers, also with return503OnClosing`,
+  `nest ${major} on %s: deregistered it still answers, also with return503OnClosing`,
   async platform => {
-    const { app, roll, url } = await start(`draining-${platform}`, platform, { return503OnClosing: true })
+    const { app, view, url } = await start(`draining-${platform}`, platform, { return503OnClosing: true })
     const closed = app.close()
-    await roll.toHavePorts()
+    await view.toHavePorts()
     const answer = await fetch(url)
     expect(await answer.text()).toBe('ok')
     expect(answer.headers.get('connection')).toBe('close')
@@ -55,8 +55,8 @@ test.each(['express', 'fastify'])(
 
 test('an app of https is registered as https', async () => {
   const httpsOptions = await (await createCertificateAuthority()).issue()
-  const { app, roll } = await start('secure', 'express', { httpsOptions })
-  expect(roll.instances[0]!.endpoints[0]).toMatch(/^https:\/\/127\.0\.0\.1:/)
+  const { app, view } = await start('secure', 'express', { httpsOptions })
+  expect(view.instances[0]!.endpoints[0]).toMatch(/^https:\/\/127\.0\.0\.1:/)
   await app.close()
   expect(await keysOf(etcd.member(), 'secure')).toEqual([])
 })

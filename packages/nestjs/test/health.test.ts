@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { type Discovery, EtcdHealthIndicator, EtcdModule, getDiscoveryToken } from '@etcd-register/nestjs'
 import { startFaultProxy } from '@etcd-register/testing'
-import { Controller, Get, Inject, Module } from '@nestjs/common'
+import { Controller, Get, Inject, Module, type ModuleMetadata } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { HealthCheckService, TerminusModule } from '@nestjs/terminus'
 import { expect, onTestFinished, test } from 'vitest'
@@ -27,15 +27,12 @@ class HealthController {
   }
 }
 
-test('terminus says that etcd is away and back, and that the app is ready until it leaves', async () => {
-  const proxy = await startFaultProxy(etcd.member())
-  onTestFinished(() => proxy.stop())
+type Imports = NonNullable<ModuleMetadata['imports']>
+
+/** An app that listens, closed with the test. */
+async function listening(...imports: Imports) {
   @Module({
-    imports: [
-      TerminusModule.forRoot({ logger: false }),
-      EtcdModule.forRoot({ ...etcd.options('healthy'), hosts: proxy.endpoint, drainDelay: 2000 }),
-      EtcdModule.forFeature(['inventory']),
-    ],
+    imports: [TerminusModule.forRoot({ logger: false }), ...imports],
     controllers: [HealthController],
   })
   class AppModule {}
@@ -43,9 +40,25 @@ test('terminus says that etcd is away and back, and that the app is ready until 
   onTestFinished(() => app.close())
   await app.listen(0, '127.0.0.1')
   const { port } = app.getHttpServer().address()
-  const ready = async () => (await fetch(`http://127.0.0.1:${port}/ready`)).status
+  const get = (path: string) => fetch(`http://127.0.0.1:${port}/${path}`)
+  return { app, port, get }
+}
+
+test('with enabled: false the app is ready', async () => {
+  const { get } = await listening(EtcdModule.forRoot({ enabled: false, logger: false }))
+  expect((await get('ready')).status).toBe(200)
+})
+
+test('terminus says that etcd is away and back, and that the app is ready until it leaves', async () => {
+  const proxy = await startFaultProxy(etcd.member())
+  onTestFinished(() => proxy.stop())
+  const { app, port, get } = await listening(
+    EtcdModule.forRoot({ ...etcd.options('healthy'), hosts: proxy.endpoint, drainDelay: 2000 }),
+    EtcdModule.forFeature(['inventory']),
+  )
+  const ready = async () => (await get('ready')).status
   const health = async () => {
-    const answer = await fetch(`http://127.0.0.1:${port}/health`)
+    const answer = await get('health')
     const { status, details } = (await answer.json()) as { status: string; details: object }
     return { code: answer.status, status, details }
   }
@@ -66,4 +79,15 @@ test('terminus says that etcd is away and back, and that the app is ready until 
   const closed = app.close()
   expect(await ready()).toBe(503)
   await closed
+})
+
+test('an app that cannot be registered is ready, and not healthy', async () => {
+  process.env.SERVICE_HOST = '0.0.0.0'
+  onTestFinished(() => {
+    delete process.env.SERVICE_HOST
+  })
+  const { get } = await listening(EtcdModule.forRoot(etcd.options('unaddressed')))
+  const code = async (path: string) => (await get(path)).status
+  await expect.poll(() => code('health')).toBe(503)
+  expect(await code('ready')).toBe(200)
 })

@@ -11,7 +11,7 @@ import {
 import { Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { Transport } from '@nestjs/microservices'
-import { keysOf, watchRoll } from 'adapter-contract'
+import { keysOf, watchService } from 'adapter-contract'
 import { expect, onTestFinished, test } from 'vitest'
 import { freePort } from '../../testing/src/free-port.ts'
 import { useEtcd } from './support/etcd.ts'
@@ -30,13 +30,13 @@ const tcp = (port: number) => ({ transport: Transport.TCP, options: { host: '127
 
 test('of a hybrid app the HTTP server is registered, not the microservice', async () => {
   const options = etcd.options('hybrid')
-  const roll = await watchRoll(etcd.member(), options.name)
+  const view = await watchService(etcd.member(), options.name)
   const app = await NestFactory.create(moduleWith(options), quiet)
   onTestFinished(() => app.close())
   app.connectMicroservice(tcp(await freePort()))
   await app.startAllMicroservices()
   await app.listen(0, '127.0.0.1')
-  await roll.toHavePorts(app.getHttpServer().address().port)
+  await view.toHavePorts(app.getHttpServer().address().port)
   await app.close()
   expect(await keysOf(etcd.member(), options.name)).toEqual([])
 })
@@ -62,17 +62,17 @@ test('a pure microservice without a port discovers, and registers nothing', asyn
   expect(app.get<CurrentRegistration>(ETCD_REGISTRATION).current).toBeUndefined()
 })
 
-test('a pure microservice with a port is on the roll once it listens there, and leaves when it closes', async () => {
+test('a pure microservice with a port is registered once it listens there, and leaves when it closes', async () => {
   const port = await freePort()
   const options = { ...etcd.options('with-port'), port, protocol: 'tcp' }
-  const roll = await watchRoll(etcd.member(), options.name)
+  const view = await watchService(etcd.member(), options.name)
   const app = await NestFactory.createMicroservice(moduleWith(options), { ...quiet, ...tcp(port) })
   onTestFinished(() => app.close())
   await app.init()
   expect(app.get<CurrentRegistration>(ETCD_REGISTRATION).current).toBeUndefined()
   await app.listen()
-  await roll.toHavePorts(port)
-  expect(roll.instances[0]!.endpoints).toEqual([`tcp://127.0.0.1:${port}`])
+  await view.toHavePorts(port)
+  expect(view.instances[0]!.endpoints).toEqual([`tcp://127.0.0.1:${port}`])
   await app.close()
   expect(await keysOf(etcd.member(), options.name)).toEqual([])
 })
@@ -80,7 +80,7 @@ test('a pure microservice with a port is on the roll once it listens there, and 
 test('a microservice of gRPC too', async () => {
   const port = await freePort()
   const options = { ...etcd.options('with-grpc'), port, protocol: 'grpc' }
-  const roll = await watchRoll(etcd.member(), options.name)
+  const view = await watchService(etcd.member(), options.name)
   const protoPath = fileURLToPath(new URL('./fixtures/hello.proto', import.meta.url))
   const app = await NestFactory.createMicroservice(moduleWith(options), {
     ...quiet,
@@ -89,8 +89,8 @@ test('a microservice of gRPC too', async () => {
   })
   onTestFinished(() => app.close())
   await app.listen()
-  await roll.toHavePorts(port)
-  expect(roll.instances[0]!.endpoints).toEqual([`grpc://127.0.0.1:${port}`])
+  await view.toHavePorts(port)
+  expect(view.instances[0]!.endpoints).toEqual([`grpc://127.0.0.1:${port}`])
   await app.close()
   expect(await keysOf(etcd.member(), options.name)).toEqual([])
 })

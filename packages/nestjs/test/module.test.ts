@@ -14,7 +14,7 @@ import {
 } from '@etcd-register/nestjs'
 import { type DynamicModule, Inject, Injectable, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
-import { keysOf, watchRoll } from 'adapter-contract'
+import { keysOf, watchService } from 'adapter-contract'
 import { expect, onTestFinished, test } from 'vitest'
 import { useEtcd } from './support/etcd.ts'
 
@@ -150,7 +150,7 @@ test('with a registry of your own, app.close() closes the discoveries and leaves
   expect(await registry.services()).not.toContain(name)
 })
 
-test('an app that is created and never listens is not on the roll, and closes', async () => {
+test('an app that is created and never listens is not registered, and closes', async () => {
   const options = etcd.options('never-listens')
   @Module({ imports: [EtcdModule.forRoot(options)] })
   class AppModule {}
@@ -161,11 +161,11 @@ test('an app that is created and never listens is not on the roll, and closes', 
   expect(process.listenerCount('SIGTERM')).toBe(0)
 })
 
-test('a server that is closed without the app leaves the roll too', async () => {
+test('a server that is closed without the app deregisters too', async () => {
   const options = etcd.options('server-only')
-  const roll = await watchRoll(etcd.member(), options.name)
+  const view = await watchService(etcd.member(), options.name)
   const { app } = await start(EtcdModule.forRoot(options))
-  await roll.toHavePorts(app.getHttpServer().address().port)
+  await view.toHavePorts(app.getHttpServer().address().port)
   app.getHttpServer().close()
-  await roll.toHavePorts()
+  await view.toHavePorts()
 })
