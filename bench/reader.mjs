@@ -1,8 +1,8 @@
 // One reader of etcd in a process of its own: `node --expose-gc reader.mjs ours|etcd3 <endpoint>`. Its parent asks over
 // IPC, and ends it. The values are those of the format json.
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createRegistry } from '@etcd-register/core'
 import { Etcd3 } from 'etcd3'
+import { watchPauses } from './pauses.mjs'
 
 const [who, hosts] = process.argv.slice(2)
 
@@ -48,18 +48,14 @@ const microseconds = () => {
 /** The list, how long it took, and how long the event loop stood still meanwhile. */
 async function timed(name) {
   globalThis.gc()
-  const delay = monitorEventLoopDelay({ resolution: 1 })
-  delay.enable()
-  await new Promise(resolve => setTimeout(resolve, 20))
-  delay.reset()
+  const pauses = watchPauses()
   const cpu = microseconds()
   const start = performance.now()
   const list = await reader.list(name)
   const wall = performance.now() - start
   const used = (microseconds() - cpu) / 1000
-  await new Promise(resolve => setTimeout(resolve, 20))
-  delay.disable()
-  return { ...list, cost: { wall, cpu: used, pause: delay.max / 1e6 } }
+  pauses.end()
+  return { ...list, cost: { wall, cpu: used, pause: pauses.longest } }
 }
 
 async function heap() {
