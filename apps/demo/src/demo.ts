@@ -6,6 +6,8 @@ export interface DemoOptions {
   once: boolean
   /** On a real etcd, started for it. */
   etcd: boolean
+  /** Where it is to be seen. */
+  output: NodeJS.WriteStream
   /** Ends the demo. */
   signal: AbortSignal
 }
@@ -24,13 +26,13 @@ export interface Report extends Times {
 }
 
 /** Opens everything, plays the scenes, and closes everything in order. Rejects if it cannot start. */
-export async function runDemo({ once, etcd, signal }: DemoOptions): Promise<Report> {
+export async function runDemo({ once, etcd, output, signal }: DemoOptions): Promise<Report> {
   const closers: (() => Promise<void>)[] = []
   const times: Times = {}
   let stage: Stage | undefined
   let happened = false
   try {
-    stage = await openStage({ once, etcd, signal, onOpen: close => closers.unshift(close) })
+    stage = await openStage({ once, etcd, output, signal, onOpen: close => closers.unshift(close) })
     do happened = await play(scenes, { stage, times, once, signal })
     while (!once)
   } catch (error) {

@@ -43,8 +43,7 @@ async function startOwn(real: boolean): Promise<Etcd> {
 }
 
 async function useEtcd(endpoints: string): Promise<Etcd> {
-  const [host] = createRegistry({ hosts: endpoints, logger: false }).status().etcd.hosts
-  const target = `${endpoints.startsWith('https://') ? 'https' : 'http'}://${host}`
+  const [target] = createRegistry({ hosts: endpoints, logger: false }).status().etcd.hosts as [string]
   const link = await startFaultProxy(target)
   return { label: `${target}, from ETCD_ENDPOINTS`, endpoints, target, link, stop: () => link.stop() }
 }

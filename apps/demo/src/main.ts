@@ -4,7 +4,8 @@ import { runDemo } from './demo.ts'
 
 const USAGE = `usage: npm run demo -- [--once] [--json] [--etcd]
   --once  every scene once, unattended; exit status 1 if one did not happen
-  --json  the observed times and counts as one JSON object on the last line, or why there are none
+  --json  the observed times and counts as one JSON object, or why there are none: it alone is on stdout, and all
+          that is to be seen on stderr (npm run --silent demo -- --json, since npm itself prints what it runs)
   --etcd  on a real etcd, which has to be installed
 It needs nothing: without --etcd it uses the etcd at ETCD_ENDPOINTS, under a key prefix of its own, or one that it
 brings along.
@@ -27,13 +28,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     } else if (performance.now() - stoppedAt > DUPLICATE) process.exit(status)
   })
 }
-process.stdout.on('error', () => {
-  status = 1 // whoever read our output is gone
-  stop.abort()
-})
+for (const output of [process.stdout, process.stderr]) {
+  output.on('error', () => {
+    status = 1 // whoever read our output is gone
+    stop.abort()
+  })
+}
 
 try {
-  const report = await runDemo({ once, etcd, signal: stop.signal })
+  const output = json ? process.stderr : process.stdout
+  const report = await runDemo({ once, etcd, output, signal: stop.signal })
   if (once && !stop.signal.aborted) status = report.ok ? 0 : 1
   if (json) console.log(JSON.stringify(report))
 } catch (error) {

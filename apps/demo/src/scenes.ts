@@ -15,7 +15,7 @@ export const scenes: readonly Scene[] = [start, leave, join, crash, cut]
 async function start({ fleet, consumer, screen }: Stage) {
   screen.scene('Instances of "orders" start, until there are two', [
     'Each is an Express app with one more line: app.use(etcdRegister()). It takes any',
-    'free port, and is on the roll in etcd as soon as it listens.',
+    'free port, and is registered in etcd as soon as it listens.',
   ])
   const at = performance.now()
   while (fleet.running.length < 2) fleet.start()
@@ -29,7 +29,7 @@ async function start({ fleet, consumer, screen }: Stage) {
 async function leave({ fleet, consumer, screen, pause }: Stage) {
   const target = pick(fleet.running, -1)
   screen.scene(`SIGTERM to ${target.id} (pid ${target.pid})`, [
-    'It leaves the roll first, goes on serving for a second, then ends.',
+    'It deregisters first, goes on serving for a second, then ends.',
     'Look: its row leaves at once, and no call fails.',
   ])
   await pause()

@@ -21,25 +21,29 @@ export interface Screen {
 }
 
 /** Draws over itself on a terminal; elsewhere prints line by line, and the table when it changed. */
-export function openScreen(heading: string, consumer: Consumer): Screen {
-  return process.stdout.isTTY ? new LiveScreen(heading, consumer) : new PlainScreen(heading, consumer)
+export function openScreen(heading: string, consumer: Consumer, output: NodeJS.WriteStream): Screen {
+  const Kind = output.isTTY ? LiveScreen : PlainScreen
+  return new Kind(heading, consumer, output)
 }
 
 class LiveScreen implements Screen {
   readonly #colors = picocolors
   readonly #heading: string
   readonly #consumer: Consumer
-  // log-update 6: 7 leaves lines behind when the height changes, and 8 wants Node 22.
-  readonly #update = createLogUpdate(process.stdout)
+  readonly #output: NodeJS.WriteStream
+  readonly #update: ReturnType<typeof createLogUpdate>
   readonly #timer: NodeJS.Timeout
   #scene: string[] = []
   #outcomes: string[] = []
   #notes: string[] = []
   #hint = picocolors.dim('Ctrl-C ends everything in order.')
 
-  constructor(heading: string, consumer: Consumer) {
+  constructor(heading: string, consumer: Consumer, output: NodeJS.WriteStream) {
     this.#heading = heading
     this.#consumer = consumer
+    this.#output = output
+    // log-update 6: 7 leaves lines behind when the height changes, and 8 wants Node 22.
+    this.#update = createLogUpdate(output)
     this.#timer = setInterval(() => this.#draw(), FRAME)
   }
 
@@ -52,7 +56,7 @@ class LiveScreen implements Screen {
   }
 
   note(text: string): void {
-    const { columns } = process.stdout
+    const { columns } = this.#output
     const line = `  ${text}`
     this.#notes = [
       ...this.#notes,
@@ -80,32 +84,38 @@ class LiveScreen implements Screen {
 
 class PlainScreen implements Screen {
   readonly #colors = picocolors.createColors(false)
+  readonly #output: NodeJS.WriteStream
   #seen: string
 
-  constructor(heading: string, consumer: Consumer) {
-    console.log(heading)
+  constructor(heading: string, consumer: Consumer, output: NodeJS.WriteStream) {
+    this.#output = output
+    this.#print(heading)
     this.#seen = fingerprint(consumer)
     consumer.on('update', () => {
       const seen = fingerprint(consumer)
       if (seen === this.#seen) return
       this.#seen = seen
-      console.log(renderTable(consumer, this.#colors))
+      this.#print(renderTable(consumer, this.#colors))
     })
   }
 
   scene(title: string, lines: readonly string[]): void {
-    console.log(['', title, ...lines].join('\n'))
+    this.#print(['', title, ...lines].join('\n'))
   }
 
   outcome(happened: boolean, text: string): void {
-    console.log(mark(happened, text, this.#colors))
+    this.#print(mark(happened, text, this.#colors))
   }
 
   note(text: string): void {
-    console.log(`  ${text}`)
+    this.#print(`  ${text}`)
   }
 
   close(): void {}
+
+  #print(text: string): void {
+    this.#output.write(`${text}\n`)
+  }
 }
 
 function mark(happened: boolean, text: string, colors: Colors): string {

@@ -31,6 +31,7 @@ export interface StageOptions {
   once: boolean
   /** A real etcd instead of the embedded one. */
   etcd: boolean
+  output: NodeJS.WriteStream
   /** Ends all waiting. */
   signal: AbortSignal
   /** Gets the way to close each thing that was opened, the first to be closed last. */
@@ -38,7 +39,7 @@ export interface StageOptions {
 }
 
 /** Rejects with a message for people if there is no etcd. */
-export async function openStage({ once, etcd: real, signal, onOpen }: StageOptions): Promise<Stage> {
+export async function openStage({ once, etcd: real, output, signal, onOpen }: StageOptions): Promise<Stage> {
   const etcd = await openEtcd(real)
   onOpen(() => etcd.stop())
   signal.throwIfAborted()
@@ -54,7 +55,7 @@ export async function openStage({ once, etcd: real, signal, onOpen }: StageOptio
 
   const consumer = new Consumer(registry, signal)
   await consumer.ready()
-  screen = openScreen(`etcd-register demo: etcd at ${etcd.label}`, consumer)
+  screen = openScreen(`etcd-register demo: etcd at ${etcd.label}`, consumer, output)
   onOpen(async () => screen?.close())
   const env = { ETCD_ENDPOINTS: etcd.endpoints, ORDERS_NAMESPACE: namespace, ORDERS_TTL: String(TTL) }
   const fleet = new Fleet(env, note)

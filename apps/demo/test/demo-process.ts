@@ -8,11 +8,12 @@ const main = fileURLToPath(new URL('../dist/main.mjs', import.meta.url))
 /** The built demo, without a terminal. */
 export interface DemoProcess extends AsyncDisposable {
   readonly pid: number
+  /** What it printed on stdout, and on stderr. */
   readonly lines: readonly string[]
   readonly errors: readonly string[]
   /** Resolves with the exit code when it is over and all it printed was read. */
   readonly ended: Promise<number | null>
-  /** The first line that contains the text; rejects when the demo ends without one. */
+  /** The first line, of either, that contains the text; rejects when the demo ends without one. */
   line(text: string): Promise<string>
   /** As a terminal does it: to the whole process group. */
   ctrlC(): void
@@ -43,7 +44,7 @@ export function startDemo(args: string[] = [], env: NodeJS.ProcessEnv = {}): Dem
     lines,
     errors,
     ended,
-    line: text => firstLine(child, lines, text),
+    line: text => firstLine(child, () => [...lines, ...errors], text),
     ctrlC() {
       try {
         process.kill(-pid, 'SIGINT')
@@ -60,16 +61,16 @@ export function startDemo(args: string[] = [], env: NodeJS.ProcessEnv = {}): Dem
   }
 }
 
-function firstLine({ stdout }: ChildProcess, lines: readonly string[], text: string): Promise<string> {
+function firstLine(child: ChildProcess, lines: () => readonly string[], text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const look = () => {
-      const found = lines.find(line => line.includes(text))
+      const found = lines().find(line => line.includes(text))
       if (found !== undefined) resolve(found)
     }
     // Behind the reader of lines, which listens already.
-    stdout!.on('data', () => setImmediate(look))
-    stdout!.once('end', () =>
-      setImmediate(() => reject(new Error(`no line "${text}" in\n${lines.join('\n')}`))),
+    for (const output of [child.stdout!, child.stderr!]) output.on('data', () => setImmediate(look))
+    child.once('close', () =>
+      setImmediate(() => reject(new Error(`no line "${text}" in\n${lines().join('\n')}`))),
     )
     look()
   })

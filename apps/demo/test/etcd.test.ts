@@ -2,7 +2,7 @@ import { startEtcdBinary, startFaultProxy } from '@etcd-register/testing'
 import { test } from 'vitest'
 import { startDemo } from './demo-process.ts'
 
-test.concurrent('an etcd that does not answer gives exit status 1 and says what to do, with --json on the last line too', async ({
+test.concurrent('an etcd that does not answer gives exit status 1 and says what to do, with --json on stdout too', async ({
   expect,
 }) => {
   await using proxy = await startFaultProxy('http://127.0.0.1:9')
@@ -11,7 +11,7 @@ test.concurrent('an etcd that does not answer gives exit status 1 and says what 
   expect(await demo.ended).toBe(1)
   expect(demo.errors.join('\n')).toContain(`etcd at ${proxy.endpoint} does not answer`)
   expect(demo.errors.join('\n')).toContain('is ETCD_ENDPOINTS right?')
-  expect(JSON.parse(demo.lines.at(-1)!)).toEqual({ ok: false, reason: demo.errors.join('\n') })
+  expect(demo.lines.map(line => JSON.parse(line))).toEqual([{ ok: false, reason: demo.errors.join('\n') }])
 })
 
 test.concurrent('TLS and a login from the environment work, with the link of the consumer cut in between', async ({

@@ -9,14 +9,14 @@ import { createStore } from './store.ts'
 
 export interface Orders {
   app: Express
-  roll: EtcdRegisterMiddleware
+  service: EtcdRegisterMiddleware
 }
 
 /** `etcd` is for tests: what it needs otherwise is in the environment. */
 export function createApp(log: Logger, etcd: EtcdRegisterOptions = {}): Orders {
   const app = express().disable('x-powered-by')
-  const roll = etcdRegister({ name: 'orders', logger: log, ...etcd })
-  const { registry } = roll
+  const service = etcdRegister({ name: 'orders', logger: log, ...etcd })
+  const { registry } = service
   const services = { inventory: registry.discover('inventory'), payments: registry.discover('payments') }
   const logRequest = pinoHttp({
     logger: log,
@@ -28,10 +28,10 @@ export function createApp(log: Logger, etcd: EtcdRegisterOptions = {}): Orders {
     },
   })
 
-  app.use(roll)
+  app.use(service)
   app.use(logRequest, express.json())
-  app.get('/health', health(roll, services))
+  app.get('/health', health(service, services))
   app.use('/orders', createRoutes(createStore(), services, log))
   app.use(notFound, answerErrors)
-  return { app, roll }
+  return { app, service }
 }

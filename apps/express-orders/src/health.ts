@@ -3,10 +3,10 @@ import type { RequestHandler } from 'express'
 import type { Services } from './place-order.ts'
 
 /** For a readiness probe: an instance whose etcd is away still serves, one that leaves wants no more requests. */
-export function health(roll: EtcdRegisterMiddleware, { inventory, payments }: Services): RequestHandler {
+export function health(service: EtcdRegisterMiddleware, { inventory, payments }: Services): RequestHandler {
   return (_request, response) => {
-    const { registration, registry, state } = roll
-    response.status(state === 'serving' || state === 'off' ? 200 : 503).json({
+    const { ready, registration, registry, state } = service
+    response.status(ready ? 200 : 503).json({
       state,
       registration: registration?.state ?? 'none',
       etcd: registry.status().etcd.connection,

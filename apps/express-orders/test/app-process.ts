@@ -20,13 +20,13 @@ export interface AppProcess {
   /** What it wrote that is no log line. */
   readonly noise: readonly string[]
   call(method: string, path: string, body?: object): Promise<{ status: number; body: unknown }>
-  /** SIGTERM to the process group, as Ctrl-C or systemd do it; resolves with the exit status once all of it is gone. */
+  /** SIGTERM to npm alone; resolves with the exit status once all of the process group is gone. */
   terminate(): Promise<number>
   /** What is left of the process group, as ps has it. */
   remains(): string[]
 }
 
-/** Resolves once it is on the roll; killed with the test. */
+/** Resolves once it is registered; killed with the test. */
 export async function startApp(name: string, hosts: string): Promise<AppProcess> {
   const clean = Object.entries(process.env).filter(([key]) => !/^(npm_|ETCD|SERVICE_|LOG_LEVEL)/.test(key))
   const own = { PORT: '0', ETCD_ENDPOINTS: hosts, SERVICE_HOST: '127.0.0.1' }
@@ -62,7 +62,7 @@ export async function startApp(name: string, hosts: string): Promise<AppProcess>
     noise,
     remains: () => running(child.pid!),
     terminate() {
-      signal(group, 'SIGTERM')
+      child.kill('SIGTERM')
       return ended
     },
     async call(method, path, body) {

@@ -8,7 +8,7 @@ beforeAll(async () => {
 })
 afterAll(() => etcd?.stop())
 
-test('it is on the roll while it listens, and ready while etcd is away', async () => {
+test('it is registered while it listens, and ready while etcd is away', async () => {
   const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0, logger: false })
   const health = () => call('GET', '/health')
   const empty = { instances: 0 }
@@ -34,9 +34,17 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
   await expect.poll(health).toMatchObject({ status: 200, body: { etcd: 'up' } })
 })
 
+test('without a registry it is ready all the same', async () => {
+  const { call } = await running({ enabled: false, logger: false })
+  expect(await call('GET', '/health')).toMatchObject({
+    status: 200,
+    body: { state: 'off', registration: 'none' },
+  })
+})
+
 test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
-  const { call, close, roll } = await running({ hosts: etcd.endpoint, drainDelay: 2000, logger: false })
-  await roll.registration!.ready()
+  const { call, close, service } = await running({ hosts: etcd.endpoint, drainDelay: 2000, logger: false })
+  await service.registration!.ready()
   close()
   await expect
     .poll(() => call('GET', '/health'), { interval: 10 })

@@ -27,8 +27,8 @@ async function between(services: { inventory: Behaviour[]; payments: Behaviour[]
   return { inventory, payments, ...orders }
 }
 
-async function known({ roll }: Running, name: string, count: number) {
-  const discovery = roll.registry.discover(name)
+async function known({ service }: Running, name: string, count: number) {
+  const discovery = service.registry.discover(name)
   onTestFinished(() => discovery.close())
   await expect.poll(() => discovery.instances.length).toBe(count)
 }

@@ -14,7 +14,7 @@ export interface Request {
 /** How a service of these tests answers: a status and a body, or not at all. */
 export type Behaviour = (request: Request) => readonly [status: number, body: object] | 'reset'
 
-/** An instance on the roll that does as it is told; gone with the test. The result is what it was asked. */
+/** A registered instance that does as it is told; gone with the test. The result is what it was asked. */
 export async function startService(hosts: string, name: string, behave: Behaviour): Promise<Request[]> {
   const requests: Request[] = []
   const server = createServer(async (incoming: IncomingMessage, response: ServerResponse) => {

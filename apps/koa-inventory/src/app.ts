@@ -10,14 +10,14 @@ import { createStore } from './store.ts'
 
 export interface Inventory {
   app: Koa
-  roll: EtcdRegisterMiddleware
+  service: EtcdRegisterMiddleware
 }
 
 /** `etcd` is for tests: what it needs otherwise is in the environment. */
 export function createApp(log: Logger, etcd: EtcdRegisterOptions = {}): Inventory {
   const app = new Koa()
-  const roll = etcdRegister({ name: 'inventory', logger: log, ...etcd })
-  app.use(roll)
+  const service = etcdRegister({ name: 'inventory', logger: log, ...etcd })
+  app.use(service)
 
   const logRequest = pinoHttp({
     logger: log,
@@ -35,7 +35,7 @@ export function createApp(log: Logger, etcd: EtcdRegisterOptions = {}): Inventor
   app.use(answerErrors)
   app.use(bodyParser({ enableTypes: ['json'] }))
 
-  const router = createRoutes(createStore()).get('/health', health(roll))
+  const router = createRoutes(createStore()).get('/health', health(service))
   app.use(router.routes()).use(router.allowedMethods({ throw: true }))
-  return { app, roll }
+  return { app, service }
 }

@@ -2,10 +2,10 @@ import type { EtcdRegisterMiddleware } from '@etcd-register/koa'
 import type { Middleware } from 'koa'
 
 /** For a readiness probe: an instance whose etcd is away still serves, one that leaves wants no more requests. */
-export function health(roll: EtcdRegisterMiddleware): Middleware {
+export function health(service: EtcdRegisterMiddleware): Middleware {
   return context => {
-    const { registration, registry, state } = roll
-    context.status = state === 'serving' || state === 'off' ? 200 : 503
+    const { ready, registration, registry, state } = service
+    context.status = ready ? 200 : 503
     context.body = {
       state,
       registration: registration?.state ?? 'none',

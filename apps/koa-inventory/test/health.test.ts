@@ -8,7 +8,7 @@ beforeAll(async () => {
 })
 afterAll(() => etcd?.stop())
 
-test('it is on the roll while it listens, and ready while etcd is away', async () => {
+test('it is registered while it listens, and ready while etcd is away', async () => {
   const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0 })
   const health = () => call('GET', '/health')
   await expect.poll(health).toEqual({
@@ -25,8 +25,8 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
 })
 
 test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
-  const { call, close, roll } = await running({ hosts: etcd.endpoint, drainDelay: 2000 })
-  await roll.registration!.ready()
+  const { call, close, service } = await running({ hosts: etcd.endpoint, drainDelay: 2000 })
+  await service.registration!.ready()
   close()
   await expect
     .poll(() => call('GET', '/health'), { interval: 10 })

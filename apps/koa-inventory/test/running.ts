@@ -12,14 +12,14 @@ interface Answer {
 
 export interface Running {
   port: number
-  roll: EtcdRegisterMiddleware
+  service: EtcdRegisterMiddleware
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
   close(): void
 }
 
 /** The app on a port of its own, closed with the test. */
 export async function running(etcd: EtcdRegisterOptions): Promise<Running> {
-  const { app, roll } = createApp(pino({ level: 'silent' }), etcd)
+  const { app, service } = createApp(pino({ level: 'silent' }), etcd)
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -31,7 +31,7 @@ export async function running(etcd: EtcdRegisterOptions): Promise<Running> {
   })
   return {
     port,
-    roll,
+    service,
     close,
     async call(method, path, body, headers = {}) {
       const response = await fetch(`http://127.0.0.1:${port}${path}`, {

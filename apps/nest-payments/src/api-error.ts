@@ -21,7 +21,7 @@ export class ApiErrorFilter implements ExceptionFilter {
   catch(exception: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<ServerResponse>()
     const { status, body } = describe(exception)
-    // nestjs-pino logs it with the request.
+    // pino-http logs it with the request.
     if (status >= 500) response.err = exception as Error
     // Of a service that is missing for the moment.
     if (status === 503) response.setHeader('Retry-After', '1')

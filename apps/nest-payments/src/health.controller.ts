@@ -16,7 +16,7 @@ export class HealthController {
     return this.health.check([() => this.etcd.isReady()])
   }
 
-  /** For people and alerts: is etcd there, and are we on the roll? */
+  /** For people and alerts: is etcd there, and are we registered? */
   @Get('etcd')
   @HealthCheck()
   registry() {

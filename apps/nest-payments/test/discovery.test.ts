@@ -10,7 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => etcd?.stop())
 
-test('it is on the roll while it listens, and ready while etcd is away', async () => {
+test('it is registered while it listens, and ready while etcd is away', async () => {
   const { call, port } = await running({ hosts: etcd.endpoint, drainDelay: 0 })
   const health = async () => {
     const [ready, registry] = [await call('GET', '/health'), await call('GET', '/health/etcd')]
@@ -27,8 +27,8 @@ test('it is on the roll while it listens, and ready while etcd is away', async (
 })
 
 test('it is not ready once it is leaving, and serves on for the drain delay', async () => {
-  const { call, close, roll } = await running({ hosts: etcd.endpoint, drainDelay: 2000 })
-  await roll.current!.ready()
+  const { call, close, service } = await running({ hosts: etcd.endpoint, drainDelay: 2000 })
+  await service.current!.ready()
   const closed = close()
   await expect
     .poll(() => call('GET', '/health'), { interval: 10 })

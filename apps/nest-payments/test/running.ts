@@ -14,7 +14,7 @@ interface Answer {
 
 export interface Running {
   port: number
-  roll: CurrentRegistration
+  service: CurrentRegistration
   call(method: string, path: string, body?: unknown): Promise<Answer>
   close(): Promise<void>
 }
@@ -28,7 +28,7 @@ export async function running(etcd: EtcdModuleOptions): Promise<Running> {
   const { port } = app.getHttpServer().address() as AddressInfo
   return {
     port,
-    roll: app.get(ETCD_REGISTRATION),
+    service: app.get(ETCD_REGISTRATION),
     close: () => app.close(),
     async call(method, path, body) {
       const response = await fetch(`http://127.0.0.1:${port}${path}`, {

@@ -2,7 +2,7 @@ import { type Discovery, InjectDiscovery } from '@etcd-register/nestjs'
 import { HttpStatus, Injectable } from '@nestjs/common'
 import { ApiException } from '../api-error.ts'
 
-/** Asks an instance of `orders` that is on the roll. */
+/** Asks an instance of `orders` that is registered. */
 @Injectable()
 export class OrdersClient {
   constructor(@InjectDiscovery('orders') private readonly orders: Discovery) {}
