@@ -4,6 +4,9 @@ import type { Logger } from './types.ts'
 /** A condition that comes and goes is told of no more often, in ms. */
 const PAUSE = 60_000
 
+/** What may pass by itself is told of when it lasts longer, in ms. */
+export const LASTING = 10_000
+
 export interface Line {
   fields: object
   message: string

@@ -1,7 +1,7 @@
 import { type Address, type AddressRule, isOwnAddress, MOVING_RULES } from './address.ts'
 import { Advertisement } from './advertisement.ts'
 import { type Clock, sleep } from './clock.ts'
-import { Condition, type SharedCondition } from './condition.ts'
+import { Condition, LASTING, type SharedCondition } from './condition.ts'
 import { Emitter } from './emitter.ts'
 import { abortedText, EtcdRegisterError } from './errors.ts'
 import { AWAY } from './etcd/availability.ts'
@@ -390,7 +390,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#unwatched.add(key)
     const { name: service, id } = this.instance
     const message = `${error.message} Until they are watched again, the keys of ${service} ${id} are not repaired if others delete or overwrite them. Retrying.`
-    this.#unguarded.begins(error.code, { fields: { ...errorFields(error), service, id }, message })
+    // Nobody gets a permission without help. Other refusals pass: of a token, for one, while users change.
+    const after = error.code === 'ERR_ETCD_PERMISSION' ? 0 : LASTING
+    this.#unguarded.begins(error.code, { fields: { ...errorFields(error), service, id }, message }, after)
   }
 
   #watchWorks(key: string): void {

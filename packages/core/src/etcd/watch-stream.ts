@@ -1,6 +1,6 @@
 import type { IWatchRequest } from 'etcd3'
 import type { Clock } from '../clock.ts'
-import { Condition } from '../condition.ts'
+import { Condition, LASTING } from '../condition.ts'
 import { EtcdRegisterError } from '../errors.ts'
 import { errorFields } from '../logger.ts'
 import { quoted, shown } from '../text.ts'
@@ -18,8 +18,6 @@ const MISSES = 3
 /** A stream that lived so many beats works; one that is silent each time lives less. */
 const LIVES = 5
 
-/** Where streams break each time, that is warned of when it lasts longer, in ms. */
-const LASTING = 10_000
 /** A watch that was cancelled has messages under way. More of them in a second, of watches that nobody asked for, are nonsense. */
 const MOST_STRAY = 1000
 
