@@ -10,6 +10,9 @@ export type EtcdHealthResult<Key extends string = string> = Record<
   Key,
   {
     status: 'up' | 'down'
+    /** Why it is down, or that it is up without etcd. */
+    message?: string
+    /** To etcd. */
     connection: string
     /** Of each registration, by id. */
     registrations: Record<string, string>
@@ -17,6 +20,8 @@ export type EtcdHealthResult<Key extends string = string> = Record<
     stale: string[]
   }
 >
+
+const UNREACHABLE = 'etcd cannot be reached'
 
 /** For `health.check([() => etcd.isReady()])`. Neither is a liveness check: a restart brings no etcd back. */
 @Injectable()
@@ -38,24 +43,42 @@ class EtcdHealthIndicator {
 
   /** Down from the moment that the app deregisters; up while etcd is away, since it serves without. */
   async isReady<Key extends string = 'etcd'>(key: Key = 'etcd' as Key): Promise<EtcdHealthResult<Key>> {
-    return this.#result(key, this.#lifecycle.ready)
+    const { ready } = this.#lifecycle
+    if (!ready) return this.#result(key, false, 'the app is leaving')
+    return this.#result(
+      key,
+      true,
+      this.#isReachable ? undefined : `${UNREACHABLE}; the app serves without it`,
+    )
   }
 
   /** Down while etcd cannot be reached, an instance is not registered as it should be, or a table is stale: for operators. */
   async isHealthy<Key extends string = 'etcd'>(key: Key = 'etcd' as Key): Promise<EtcdHealthResult<Key>> {
-    const { etcd, registrations, watches } = this.#registry.status()
-    const off = registrations.some(
-      ({ state, lastError }) =>
-        state === 'lost' || state === 'conflict' || (state === 'registering' && lastError !== undefined),
-    )
-    const reachable = etcd.connection === 'up' || etcd.connection === 'idle'
-    return this.#result(key, reachable && !off && !watches.some(({ stale }) => stale))
+    const { registrations, watches } = this.#registry.status()
+    const faults = [
+      ...(this.#isReachable ? [] : [UNREACHABLE]),
+      ...registrations.flatMap(({ name, id, state, lastError }) =>
+        state === 'lost' || state === 'conflict' || (state === 'registering' && lastError !== undefined)
+          ? [`${name} ${id} is ${state}${lastError === undefined ? '' : `: ${lastError.message}`}`]
+          : [],
+      ),
+      ...watches
+        .filter(({ stale }) => stale)
+        .map(({ name }) => `what is known of ${name} may be out of date`),
+    ]
+    return this.#result(key, faults.length === 0, faults.length > 0 ? faults.join('; ') : undefined)
   }
 
-  #result<Key extends string>(key: Key, isUp: boolean): EtcdHealthResult<Key> {
+  get #isReachable(): boolean {
+    const { connection } = this.#registry.status().etcd
+    return connection === 'up' || connection === 'idle'
+  }
+
+  #result<Key extends string>(key: Key, isUp: boolean, message?: string): EtcdHealthResult<Key> {
     const { etcd, registrations, watches } = this.#registry.status()
     const result = {
       status: isUp ? 'up' : 'down',
+      ...(message !== undefined && { message }),
       connection: etcd.connection,
       registrations: Object.fromEntries(registrations.map(({ id, state }) => [id, state])),
       stale: watches.filter(({ stale }) => stale).map(({ name }) => name),

@@ -68,11 +68,21 @@ test('terminus says that etcd is away and back, and that the app is ready until 
   await expect.poll(health).toEqual({ code: 200, status: 'ok', details: { etcd: up } })
 
   proxy.cut()
-  await expect.poll(async () => (await health()).code).toBe(503)
-  const { status, details } = await health()
-  expect({ status, details }).toMatchObject({ status: 'error', details: { etcd: { status: 'down' } } })
+  const message = 'etcd cannot be reached; what is known of inventory may be out of date'
+  const down = { status: 'down', message, connection: 'down' }
+  await expect.poll(health).toMatchObject({ code: 503, status: 'error', details: { etcd: down } })
 
-  expect(await ready()).toBe(200)
+  const whileAway = await get('ready')
+  expect(whileAway.status).toBe(200)
+  expect(await whileAway.json()).toMatchObject({
+    details: {
+      etcd: {
+        status: 'up',
+        message: 'etcd cannot be reached; the app serves without it',
+        connection: 'down',
+      },
+    },
+  })
   await proxy.restore()
   await expect.poll(health).toEqual({ code: 200, status: 'ok', details: { etcd: up } })
 
@@ -87,7 +97,8 @@ test('an app that cannot be registered is ready, and not healthy', async () => {
     delete process.env.SERVICE_HOST
   })
   const { get } = await listening(EtcdModule.forRoot(etcd.options('unaddressed')))
-  const code = async (path: string) => (await get(path)).status
-  await expect.poll(() => code('health')).toBe(503)
-  expect(await code('ready')).toBe(200)
+  await expect.poll(async () => (await get('health')).status).toBe(503)
+  const { details } = (await (await get('health')).json()) as { details: { etcd: { message: string } } }
+  expect(details.etcd.message).toMatch(/^unaddressed 127\.0\.0\.1:\d+ is registering: .*SERVICE_HOST/)
+  expect((await get('ready')).status).toBe(200)
 })
