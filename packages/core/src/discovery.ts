@@ -1,4 +1,6 @@
 import { type Balancer, type PickContext, resolveBalancer } from './balancers/index.ts'
+import type { Clock } from './clock.ts'
+import { Condition } from './condition.ts'
 import { Emitter } from './emitter.ts'
 import { abortedText, EtcdRegisterError, invalidOption } from './errors.ts'
 import { inspectAs } from './inspect.ts'
@@ -22,6 +24,10 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
   readonly name: string
   readonly #source: DiscoverySource
   readonly #filter: ((instance: ServiceInstance) => boolean) | undefined
+  /** The filter throws. */
+  readonly #throwing: Condition
+  /** It did when it was last asked for all. */
+  #threw = false
   readonly #zone: string | undefined
   readonly #balancer: Balancer
   readonly #unsubscribe: () => void
@@ -35,7 +41,12 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
   #closed = false
   #last: { instances: readonly ServiceInstance[]; revision: bigint; staleSince: Date | undefined } | undefined
 
-  constructor(source: DiscoverySource, options: DiscoverOptions, logger: Logger, closed: () => void) {
+  constructor(
+    source: DiscoverySource,
+    options: DiscoverOptions,
+    { clock, logger }: { clock: Clock; logger: Logger },
+    closed: () => void,
+  ) {
     super(logger)
     const { filter, zone, balancer = 'round-robin' } = options
     if (filter !== undefined && typeof filter !== 'function')
@@ -44,7 +55,8 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     this.name = source.name
     this.#source = source
     this.#onClose = closed
-    this.#filter = filter && guarded(filter, source.name, logger)
+    this.#filter = filter && this.#guarded(filter)
+    this.#throwing = new Condition(clock, logger)
     this.#zone = zone
     this.#balancer = resolveBalancer(balancer)
     this.#unsubscribe = source.table.subscribe({
@@ -74,7 +86,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     const all = this.#source.table.instances
     if (this.#seen === all) return this.#instances
     this.#seen = all
-    const passed = this.#filter === undefined ? all : all.filter(this.#filter)
+    const passed = this.#filter === undefined ? all : this.#passed(all, this.#filter)
     if (this.#filter !== undefined && sameMembers(passed, this.#instances)) return this.#instances
     this.#candidates = undefined
     this.#instances = Object.freeze(passed)
@@ -103,6 +115,7 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     if (this.#closed) return Promise.resolve()
     this.#last = { instances: this.instances, revision: this.revision, staleSince: new Date() }
     this.#closed = true
+    this.#throwing.close()
     this.#unsubscribe()
     this.#source.release()
     this.#onClose()
@@ -135,6 +148,30 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
       const seen = given
       await this.#waiters.until(() => this.#closed || (this.#source.table.listed && this.instances !== seen))
     }
+  }
+
+  /** What the filter throws for does not pass; it must not stop the events of others. */
+  #guarded(filter: NonNullable<DiscoverOptions['filter']>) {
+    return (instance: ServiceInstance): boolean => {
+      try {
+        return filter(instance)
+      } catch (err) {
+        this.#threw = true
+        const { name: service } = this
+        const message = `the filter of the discovery of "${service}" threw. What it throws for is left out; let it return true or false.`
+        this.#throwing.begins('throws', { fields: { err, service, key: shown(instance.key) }, message })
+        return false
+      }
+    }
+  }
+
+  #passed(all: readonly ServiceInstance[], filter: (instance: ServiceInstance) => boolean) {
+    this.#threw = false
+    const passed = all.filter(filter)
+    const { name: service } = this
+    const message = `the filter of the discovery of "${service}" throws no longer`
+    if (!this.#threw) this.#throwing.ends(() => ({ fields: { service }, message }))
+    return passed
   }
 
   #callable(instances: readonly ServiceInstance[]): readonly ServiceInstance[] {
@@ -181,19 +218,4 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
 
 function sameMembers(a: readonly ServiceInstance[], b: readonly ServiceInstance[]): boolean {
   return a.length === b.length && a.every((instance, i) => instance === b[i])
-}
-
-/** A filter that throws lets nobody pass; it must not stop the events of others. */
-function guarded(filter: NonNullable<DiscoverOptions['filter']>, name: string, logger: Logger) {
-  return (instance: ServiceInstance): boolean => {
-    try {
-      return filter(instance)
-    } catch (err) {
-      logger.error(
-        { err, service: name, key: shown(instance.key) },
-        `the filter of the discovery of "${name}" threw`,
-      )
-      return false
-    }
-  }
 }

@@ -143,7 +143,8 @@ export class EtcdRegistry implements Registry {
     checkNames('discover options', options, ['balancer', 'filter', 'zone', 'format'])
     const source = this.#tables.use(name, this.#readable(options.format))
     try {
-      const discovery = new TableDiscovery(source, options, this.#options.logger, () => {
+      const deps = { clock: this.#clock, logger: this.#options.logger }
+      const discovery = new TableDiscovery(source, options, deps, () => {
         this.#discoveries.delete(discovery)
         this.#holdProcess()
       })

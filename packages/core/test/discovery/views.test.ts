@@ -73,8 +73,8 @@ test('what a filter hides changes nothing for its discovery', async t => {
   expect(witness.changes).toHaveLength(1)
 })
 
-test('a filter that throws hides that instance, is logged, and harms no other discovery', async t => {
-  const { registry, logger, put } = bench(t)
+test('a filter that throws hides that instance, is warned of once, and harms no other discovery', async t => {
+  const { registry, logger, put, del } = bench(t)
   const filter = ({ id }: ServiceInstance) => {
     if (id === 'bad') throw new Error('no')
     return true
@@ -85,7 +85,13 @@ test('a filter that throws hides that instance, is logged, and harms no other di
   await reached(other.discovery, await put('good'))
   expect(ids(strict.discovery.instances)).toEqual(['good'])
   expect(ids(other.discovery.instances)).toEqual(['bad', 'good'])
-  expect(logger.of('error')[0]).toContain('filter')
+  const told = () => logger.of('warn').filter(line => line.includes('filter'))
+  expect(told()).toEqual([
+    expect.stringMatching(/^the filter of the discovery of "web" threw\. What it throws for is left out/),
+  ])
+  await reached(other.discovery, await del('bad'))
+  expect(ids(strict.discovery.instances)).toEqual(['good'])
+  expect(told().slice(1)).toEqual(['the filter of the discovery of "web" throws no longer'])
   for (const { witness } of [strict, other]) expect(witness.differences()).toEqual([])
 })
 
