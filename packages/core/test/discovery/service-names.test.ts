@@ -1,6 +1,7 @@
 import { kitexFormat, kratosFormat, plainFormat } from '@etcd-register/core'
 import { startFaultProxy } from '@etcd-register/testing'
 import { expect, test } from 'vitest'
+import { startHostileEtcd, type Trick } from '../../../../fixtures/hostile-etcd/index.ts'
 import { valueFor } from '../support/raw-writer.ts'
 import { discover, openRegistry, openWriter, startEtcd } from '../support/read-side.ts'
 
@@ -47,6 +48,46 @@ test('the names of all services cost their keys, and of the values one for each 
     expect(bytes, format).toBeLessThan(1_000_000)
   }
 }, 60_000)
+
+test('where etcd compacts the revision between the keys and the values, the names are read again', async t => {
+  const etcd = await startEtcd(t)
+  const writer = openWriter(t, etcd.endpoint)
+  const hostile = await startHostileEtcd(etcd)
+  t.onTestFinished(() => hostile.stop())
+  const registry = openRegistry(t, hostile.endpoint)
+  await writer.put('/services/web/a', valueFor('web', 'a'))
+  expect(await registry.services()).toEqual(['web'])
+  let compactions = 0
+  const compacted = {
+    ':status': 200,
+    'content-type': 'application/grpc',
+    'grpc-status': '11',
+    'grpc-message': 'etcdserver: mvcc: required revision has been compacted',
+  }
+  // Once the keys are read, etcd has nothing of that revision any more.
+  const keys: Trick = {
+    method: 'Range',
+    answer: message => {
+      hostile.trick = {
+        method: 'Range',
+        instead: stream => {
+          compactions += 1
+          hostile.trick = compactions < most ? keys : undefined
+          stream.respond(compacted, { endStream: true })
+        },
+      }
+      return message
+    },
+  }
+  let most = 2
+  hostile.trick = keys
+  expect(await registry.services()).toEqual(['web'])
+  expect(compactions).toBe(2)
+  most = Number.POSITIVE_INFINITY
+  hostile.trick = keys
+  await expect(registry.services()).rejects.toMatchObject({ code: 'ERR_ETCD_COMPACTED' })
+  expect(compactions).toBe(5)
+})
 
 test('equal formats that were made each for itself share one watch', async t => {
   const etcd = await startEtcd(t)
