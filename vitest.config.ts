@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vitest/config'
+import { installed } from './fixtures/setups/installation.mjs'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 
@@ -11,14 +12,12 @@ const sourceOf = (folder: string): [string, string][] => {
   return existsSync(index) ? [[name, index]] : []
 }
 
-/** Loads what matches from where it is installed for another package. */
-const from = (names: RegExp, importer: string): Plugin => ({
-  name: `from ${importer}`,
+/** Loads what matches from where it is installed for another package, whose folder is asked for with the first import. */
+const from = (names: RegExp, folder: () => string): Plugin => ({
+  name: 'from another package',
   enforce: 'pre',
   resolveId(source) {
-    return names.test(source)
-      ? this.resolve(source, `${root}${importer}/package.json`, { skipSelf: true })
-      : null
+    return names.test(source) ? this.resolve(source, `${folder()}/package.json`, { skipSelf: true }) : null
   },
 })
 
@@ -85,13 +84,18 @@ const variants: Record<string, Variant[]> = {
     { name: 'koa', plugins: [], isolate: true, exclude: withoutExits },
     { name: 'koa2', plugins: [insteadOf('koa', 'koa2')], isolate: true, exclude: withoutExits },
   ],
-  nestjs: ['nest10', 'nest11', 'nest12'].map(name => ({
-    name,
-    plugins: [from(NEST, `fixtures/${name}`)],
-    exclude: withoutExits,
-  })),
+  nestjs: Object.entries({
+    nest10: () => `${root}fixtures/nest10`,
+    nest11: () => `${root}fixtures/nest11`,
+    // Wants a newer Node than the oldest that is supported, so it is not in the tree.
+    nest12: () => installed('nest12'),
+  }).map(([name, folder]) => ({ name, plugins: [from(NEST, folder)], exclude: withoutExits })),
   'nest-payments': [
-    { name: 'nest-payments', plugins: [from(NEST, 'apps/nest-payments')], sources: ['packages/nestjs'] },
+    {
+      name: 'nest-payments',
+      plugins: [from(NEST, () => `${root}apps/nest-payments`)],
+      sources: ['packages/nestjs'],
+    },
   ],
 }
 
