@@ -24,10 +24,11 @@ export class ExpectedServer {
 
   /** `isKnown`: asked for each server, and once more when it is overdue. `advice`: how to name the server. */
   expect(isKnown: () => boolean, advice: string): () => void {
+    const isMissed = () => !this.#isFound && !isKnown()
     const isStranger = (server: Server) =>
-      !this.#isFound && !isKnown() && server.listening && server.listenerCount('request') > 0
+      isMissed() && server.listening && server.listenerCount('request') > 0
     const forget = onListening(server => {
-      if (!isStranger(server)) return
+      if (!isMissed()) return
       const cancel = systemClock.after(OVERDUE, () => {
         this.#timers.delete(cancel)
         if (isStranger(server)) this.#warn(server, advice)
@@ -56,6 +57,15 @@ export class ExpectedServer {
     const late = `"${this.#service}" was registered with the first request only`
     const message = `${late}: its server was not found through the app; ${advice}`
     this.#logger.warn({ service: this.#service }, message)
+  }
+
+  /** A request came over a server that does not listen. */
+  handedOver(advice: string): void {
+    this.#forgetTimers()
+    const how =
+      'its requests come over a server that does not listen, and is handed connections by another one'
+    const message = `"${this.#service}" is not registered: ${how}. For the one that listens, ${advice}.`
+    this.#notFound.begins('handed over', { fields: { service: this.#service }, message })
   }
 
   #forgetTimers(): void {

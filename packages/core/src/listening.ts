@@ -1,5 +1,6 @@
 import diagnostics from 'node:diagnostics_channel'
 import { Server } from 'node:net'
+import { onLateRequestListener } from './request-listeners.ts'
 
 interface Listening {
   readonly servers: Set<Server>
@@ -44,9 +45,16 @@ function wrapListen(listens: (server: Server) => void): void {
   }
 }
 
-/** Tells of each server of this process that listens, those that already do at once; returns the end of it. */
+/**
+ * Tells of each server of this process that listens, those that already do at once, and of one again that gets a `request`
+ * listener only then. Returns the end of it.
+ */
 export function onListening(listener: (server: Server) => void): () => void {
   for (const server of listening.servers) listener(server)
   listening.listeners.add(listener)
-  return () => listening.listeners.delete(listener)
+  const forget = onLateRequestListener(listener)
+  return () => {
+    listening.listeners.delete(listener)
+    forget()
+  }
 }

@@ -33,7 +33,7 @@ export interface EtcdRegisterOptions extends RegistryOptions, ServerOptions {
 /** The part that adapters share: a registry, and the servers of one app in it. */
 export interface ServiceHost {
   readonly registration: Registration | undefined
-  /** For a readiness check: false from the moment that the server which listened last leaves; true before one listens. */
+  /** For a readiness check: true while one of the servers serves, and before one listens. */
   readonly ready: boolean
   /** Of the server that was attached last, of several that listen; `off` before. */
   readonly state: ServerState
@@ -137,6 +137,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
       return current()?.registration
     },
     get ready() {
+      if ([...attached.values()].some(({ ready }) => ready)) return true
       return listened?.ready ?? !ended
     },
     get state() {
@@ -158,7 +159,12 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
       if (attached.size > 0 || ended) return
       const server = (request as { socket?: { server?: Server } })?.socket?.server
       if (server === undefined) return
-      if (enabled) expected.foundLate(ADVICE)
+      if (!server.listening) {
+        if (enabled) expected.handedOver(ADVICE)
+        return
+      }
+      // Of a unix socket the registration says that nobody else could reach it.
+      if (enabled && typeof server.address() === 'object') expected.foundLate(ADVICE)
       attach(server)
     },
     async leave() {

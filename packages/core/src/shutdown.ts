@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isMainThread } from 'node:worker_threads'
+import { onPrimaryGone } from './primary.ts'
 import { isInForeground } from './terminal.ts'
 
 /** The last is how nodemon restarts; it can mean anything else to an app, so it counts only where nobody else listens. */
@@ -47,6 +48,9 @@ const GRACE = 500
 const PM2_MESSAGE = 'shutdown'
 const pm2Listeners = process.listenerCount('message')
 
+/** The end of the primary, for a worker of a cluster. */
+const PRIMARY_GONE = 'disconnect'
+
 /**
  * Leaves when SIGTERM or SIGINT comes, as a guest: where the app handles the signal itself, how and when to end stays
  * its business; where nobody else does, the process ends by that signal once all have left. A second one ends it at once.
@@ -72,6 +76,10 @@ function install(): void {
     process.prependListener(signal, handler)
     state.uninstall.add(() => process.off(signal, handler))
   }
+  const gone = () => {
+    if (state.endingSince === undefined) void end(PRIMARY_GONE, false, () => process.exit(0))
+  }
+  state.uninstall.add(onPrimaryGone(gone))
   if (process.env.pm_id === undefined || process.channel === undefined) return
   const handler = (message: unknown) => {
     if (message !== PM2_MESSAGE) return
@@ -87,8 +95,8 @@ function install(): void {
 async function end(what: string, appHandles: boolean, endProcess: () => void): Promise<void> {
   const participants = [...state.participants]
   const now = performance.now()
-  // At a terminal somebody waits, and no load balancer has to hear of it.
-  const drain = what !== 'SIGINT' || !isInForeground()
+  // At a terminal somebody waits, and no load balancer has to hear of it. Without its primary a worker gets no connections.
+  const drain = what !== PRIMARY_GONE && (what !== 'SIGINT' || !isInForeground())
   if (appHandles) {
     state.handled.set(what, now)
     await Promise.allSettled(participants.map(participant => participant.leave({ drain })))

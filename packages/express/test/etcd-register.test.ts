@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { createRequire } from 'node:module'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { createRegistry, type EtcdRegisterOptions, etcdRegister } from '@etcd-register/express'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { takeOver, withTerminus } from 'adapter-contract'
@@ -262,6 +262,75 @@ describe.each([
       expect(await keys()).toEqual([key(server)])
       expect(warnings).toEqual([])
     })
+  })
+
+  test.each<[string, (server: Server, app: Express) => void]>([
+    ['at once', (server, app) => void server.on('request', app)],
+    [
+      'instead of another listener',
+      (server, app) => void server.removeAllListeners('request').on('request', app),
+    ],
+    [
+      'and a library takes over the server then',
+      (server, app) => {
+        server.on('request', app)
+        takeOver(server)
+      },
+    ],
+  ])('a server that listens before it gets the app is registered when it gets it: %s', async (_, give) => {
+    const { middleware, warnings, keys, key } = aMiddleware()
+    const app = express().use(middleware)
+    const server = createServer(() => {})
+    server.removeAllListeners('request')
+    server.listen(0, '127.0.0.1')
+    give(server, app)
+    await listening(server)
+    await middleware.registration!.ready()
+    expect(await keys()).toEqual([key(server)])
+    expect(warnings).toEqual([])
+  })
+
+  test('a server that listens and gets a hidden app later is warned of, too', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { middleware, warnings } = aMiddleware()
+    const app = express().use(middleware)
+    const server = await listening(createServer().listen(0, '127.0.0.1'))
+    vi.advanceTimersByTime(5000)
+    expect(warnings).toEqual([])
+    server.on('request', (request, response) => app(request, response))
+    vi.advanceTimersByTime(2000)
+    expect(warnings).toEqual([expect.stringMatching(`a server listens on port ${portOf(server)}, `)])
+  })
+
+  test('an app whose server is handed its connections is not said to be registered', async () => {
+    const { middleware, warnings, keys } = aMiddleware()
+    const inner = createServer(express().use(middleware))
+    const front = createNetServer(socket => void inner.emit('connection', socket))
+    await listening(front.listen(0, '127.0.0.1') as Server)
+    for (let time = 1; time <= 2; time += 1) {
+      expect((await fetch(`http://127.0.0.1:${portOf(front as Server)}/`)).status).toBe(404)
+    }
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^"orders" is not registered: its requests come over a server that does not listen.* For the one that listens, pass it as "server", or call attach/,
+      ),
+    ])
+    middleware.attach(front as Server)
+    await middleware.registration!.ready()
+    expect(await keys()).toHaveLength(1)
+    expect(warnings.slice(1)).toEqual(['the server of "orders" was found'])
+  })
+
+  test('it is ready while one of its servers serves', async () => {
+    const { middleware } = aMiddleware()
+    const app = express().use(middleware)
+    const [first, last] = [await listen(app), await listen(app)]
+    await closed(last)
+    expect(middleware.state).toBe('serving')
+    expect(middleware.ready).toBe(true)
+    await closed(first)
+    expect(middleware.ready).toBe(false)
   })
 
   test('a server that has the app inside a function is attached by hand, or given as "server"', async () => {

@@ -13,10 +13,16 @@ beforeAll(async () => {
 afterAll(() => etcd?.stop())
 
 /** Two registered workers, and which keys there are. */
-async function twoWorkers(t: TestContext, kind: 'cluster' | 'threads') {
-  const child: Child = aChild(t, 'workers.mjs', JSON.stringify({ kind, hosts: etcd.endpoint, name: kind }))
+async function twoWorkers(
+  t: TestContext,
+  kind: 'cluster' | 'threads',
+  name: string = kind,
+  more: object = {},
+) {
+  const options = { kind, hosts: etcd.endpoint, name, ...more }
+  const child: Child = aChild(t, 'workers.mjs', JSON.stringify(options))
   const ids = async () =>
-    (await rows(etcd, `/services/${kind}/`)).map(({ key }) => key.split('/').at(-1)!).sort()
+    (await rows(etcd, `/services/${name}/`)).map(({ key }) => key.split('/').at(-1)!).sort()
   await until(() => child.lines.length === 2, { within: 45_000 })
   const [first, second] = [...child.lines].sort() as [string, string]
   expect(await ids()).toEqual([first, second])
@@ -33,6 +39,23 @@ test.concurrent('each worker of a cluster is an instance, and leaves alone', asy
   child.kill('SIGHUP')
   await child.said('worker ended 0')
   expect(await ids()).toEqual([second])
+})
+
+test.concurrent.for(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)(
+  'workers whose primary is ended by %s leave, although Node ends them at once',
+  async (signal, t) => {
+    const { child, ids } = await twoWorkers(t, 'cluster', `ended-by-${signal.toLowerCase()}`)
+    child.kill(signal)
+    expect(await child.ended).toBe(signal)
+    await until(async () => (await ids()).length === 0)
+  },
+)
+
+test.concurrent('a primary that disconnects its workers while they leave ends none of them with an error', async t => {
+  const { child, ids } = await twoWorkers(t, 'cluster', 'disconnected', { graceful: true })
+  child.kill('SIGTERM')
+  await child.said('worker ended SIGTERM', 2)
+  expect(await ids()).toEqual([])
 })
 
 test.concurrent('each thread that serves is an instance; closing its server takes it off and lets it end', async t => {
