@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import { createRequire } from 'node:module'
+import Module from 'node:module'
 import Koa from 'koa'
 
 const EXTENDED: unique symbol = Symbol.for('etcd-register.koa.extended')
@@ -24,7 +24,8 @@ const KOA_FILE = /[\\/]lib[\\/]application\.js$/
 /** Extends the class of each copy of Koa that is loaded by now: the app may have another one than this package. */
 export function extendKoa(): void {
   extend(Koa.prototype)
-  for (const [file, module] of Object.entries(createRequire(process.execPath).cache ?? {})) {
+  // Not imported by name: webpack replaces the call of an imported `createRequire` by `undefined`.
+  for (const [file, module] of Object.entries(Module.createRequire(process.execPath).cache ?? {})) {
     const exported: unknown = KOA_FILE.test(file) ? module?.exports : undefined
     if (typeof exported === 'function' && isKoa(exported.prototype)) extend(exported.prototype)
   }

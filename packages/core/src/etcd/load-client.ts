@@ -1,10 +1,13 @@
 import { closeSync, openSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import Module from 'node:module'
 import { EtcdRegisterError } from '../errors.ts'
 import { shown } from '../text.ts'
 import type { Logger } from '../types.ts'
 
 type Etcd3Package = typeof import('etcd3')
+
+// Not imported by name: webpack would look for what such a `createRequire` loads, and warn that it cannot tell.
+const { createRequire } = Module
 
 /** Loads etcd3, which takes its time (some 300 ms). Rejects with our error; may be called again after that. */
 export async function loadClient(): Promise<Etcd3Package> {
