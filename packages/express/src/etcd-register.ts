@@ -35,7 +35,13 @@ interface App {
 }
 
 interface Router {
-  stack?: { handle?: unknown }[]
+  stack?: Layer[]
+}
+
+interface Layer {
+  handle?: unknown
+  /** Of `app.get(path, ...)` and its like: an object with a stack of its own. */
+  route?: unknown
 }
 
 /** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
@@ -46,6 +52,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
     host.attachFrom(request)
     next()
   }
+  host.attachWhere((_, listeners) => listeners.some(listener => leadsTo(listener, middleware)))
   // Express takes a function with these three for a sub-app: it calls `handle`, and tells it by `mount` where it is.
   const events = new EventEmitter()
   events.on('mount', (app: App) => {
@@ -77,6 +84,26 @@ function mountDirectly(app: App, middleware: unknown): void {
   const layer = (app._router ?? app.router)?.stack?.at(-1)
   if (layer !== undefined && Reflect.get(Object(layer.handle), 'name') === 'mounted_app')
     layer.handle = middleware
+}
+
+/** Whether the app has it in a router or a route, at any depth. Neither tells when it is mounted, nor where. */
+function leadsTo(app: object, middleware: object): boolean {
+  const handlers = new Set<unknown>([app])
+  for (const handler of handlers) {
+    for (const { handle, route } of layersOf(Object(handler))) handlers.add(handle).add(route)
+  }
+  return handlers.has(middleware)
+}
+
+/** Of an app, a router or a route; of other handlers none. */
+function layersOf(handler: App & Router): Layer[] {
+  try {
+    const { stack } = handler.stack ? handler : (handler._router ?? handler.router ?? {})
+    return Array.isArray(stack) ? stack.map(Object) : []
+  } catch {
+    // The getter of an Express 4 that has nothing mounted yet.
+    return []
+  }
 }
 
 /** The app and those that it is mounted in. */

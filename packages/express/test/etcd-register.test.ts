@@ -6,7 +6,7 @@ import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { createRegistry, type EtcdRegisterOptions, etcdRegister } from '@etcd-register/express'
 import { createCertificateAuthority, type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { takeOver, withTerminus } from 'adapter-contract'
-import express5, { type Express } from 'express'
+import express5, { type Express, type RequestHandler } from 'express'
 import express4 from 'express4'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 
@@ -92,6 +92,19 @@ describe.each([
         app.use('/outer', outer)
       },
     ],
+    ['in a router', (app, it) => app.use(express.Router().use(it))],
+    [
+      'in a router that is mounted empty, two deep',
+      (app, it) => {
+        const [outer, inner] = [express.Router(), express.Router()]
+        app.use('/outer', outer)
+        outer.use('/inner', inner)
+        // A router may lead back to itself.
+        inner.use('/again', outer)
+        inner.use(it)
+      },
+    ],
+    ['in a route', (app, it) => app.get('/orders', it)],
   ])('registers the server while it listens: %s', async (_, use) => {
     const { middleware, warnings, keys, key } = aMiddleware()
     const app = express()
@@ -165,12 +178,20 @@ describe.each([
     expect(warnings).toEqual([])
   })
 
-  test('in a router it registers with the first request, and warns once', async () => {
+  test.each<[string, (app: Express, middleware: RequestHandler) => void]>([
+    ['inside another middleware', (app, it) => app.use((...request) => it(...request))],
+    [
+      'behind a `use` that wraps what it is given',
+      (app, it) => {
+        const use = app.use.bind(app)
+        app.use = ((given: RequestHandler) => use((...request) => given(...request))) as typeof app.use
+        app.use(it)
+      },
+    ],
+  ])('%s it registers with the first request, and warns once', async (_, hide) => {
     const { middleware, warnings, keys, key } = aMiddleware()
-    const router = express.Router()
-    router.use(middleware as never)
     const app = express()
-    app.use(router)
+    hide(app, middleware as never)
     const server = await listen(app)
     expect(middleware.registration).toBeUndefined()
     for (let time = 1; time <= 3; time += 1) {
@@ -181,11 +202,11 @@ describe.each([
     expect(warnings).toEqual([expect.stringMatching(/with the first request only.*pass it as "server"/)])
   })
 
-  test('in a router that nobody calls it warns, since it would never register, and says when it is over', async () => {
+  test('inside a middleware that nobody calls it warns, since it would never register, and says when it is over', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
     const { middleware, warnings } = aMiddleware()
-    const app = express().use(express.Router().use(middleware as never))
+    const app = express().use((...request) => middleware(...request))
     const server = await listen(app)
     expect(warnings).toEqual([])
     vi.advanceTimersByTime(2000)

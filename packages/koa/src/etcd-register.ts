@@ -9,7 +9,7 @@ import {
   type ServerState,
 } from '@etcd-register/core'
 import type Koa from 'koa'
-import { appOf, extendKoa, onMounted } from './koa-apps.ts'
+import { appOf, extendKoa, leadsTo, onMounted } from './koa-apps.ts'
 
 extendKoa()
 
@@ -38,7 +38,7 @@ export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMid
     return next()
   }
   const apps = new WeakSet<Koa>()
-  const isOurs = (app: Koa) => apps.has(app) || app.middleware.includes(middleware)
+  const isOurs = (app: Koa) => apps.has(app) || leadsTo(app, middleware)
   const attachOurs = () =>
     host.attachWhere((_, listeners) =>
       listeners.some(listener => {

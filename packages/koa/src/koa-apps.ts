@@ -80,6 +80,19 @@ export function onMounted(middleware: object, listener: (app: Koa) => void): voi
   define(middleware, MOUNTED, listener)
 }
 
+/** What `routes()` of @koa/router makes. */
+interface Routes {
+  router?: { stack?: { stack?: unknown[] }[] }
+}
+
+/** Whether the app has it, by itself or in a router. */
+export function leadsTo(app: Koa, middleware: object): boolean {
+  return app.middleware.some(
+    (one: object & Routes) =>
+      one === middleware || one.router?.stack?.some(({ stack }) => stack?.includes(middleware)) === true,
+  )
+}
+
 /** The app behind a request listener, if it is one of Koa's. */
 export function appOf(listener: object): Koa | undefined {
   return (listener as Handler)[APP]
