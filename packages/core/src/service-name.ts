@@ -6,8 +6,8 @@ import { shown } from './text.ts'
 
 /**
  * `SERVICE_NAME`, else the name in the nearest package.json without its scope: from the script that PM2 was given, from
- * the main module, and from the working directory. A launcher such as Jest or nx is a main module, too, so nothing inside
- * `node_modules` counts. Throws `ERR_INVALID_OPTION`.
+ * the main module, from the file that `nx serve` runs, and from the working directory, which is the workspace under Nx. A
+ * launcher such as Jest or nx is a main module, too, so nothing inside `node_modules` counts. Throws `ERR_INVALID_OPTION`.
  */
 export function defaultServiceName(
   env: NodeJS.ProcessEnv = process.env,
@@ -16,9 +16,9 @@ export function defaultServiceName(
 ): string {
   if (env.SERVICE_NAME) return valid(env.SERVICE_NAME, 'SERVICE_NAME')
   let unread = ''
-  for (const start of [env.pm_exec_path, script, folder]) {
+  for (const start of [env.pm_exec_path, script, env.NX_FILE_TO_RUN, folder]) {
     if (!start) continue
-    const place = realPath(resolve(start))
+    const place = realPath(resolve(folder, start))
     if (place.split(sep).includes('node_modules')) continue
     // A script may be a folder as well: `node .`
     for (let at = place, up = dirname(at); ; at = up, up = dirname(up)) {

@@ -25,9 +25,14 @@ const FILES = {
   'orders/node_modules/jest/bin/jest.js': '',
   'node_modules/pm2/package.json': 'pm2',
   'node_modules/pm2/lib/ProcessContainerFork.js': '',
+  'workspace/package.json': 'workspace',
+  'workspace/services/billing/package.json': '@acme/billing',
+  'workspace/services/billing/dist/main.js': '',
+  'workspace/node_modules/@nx/js/package.json': '@nx/js',
+  'workspace/node_modules/@nx/js/node-with-esm-loader.js': '',
 }
 
-test.each<[string, { script?: string; pm2?: string; from: string }, string]>([
+test.each<[string, { script?: string; pm2?: string; nx?: string; from: string }, string]>([
   ['the main module', { script: 'orders/dist/main.js', from: '.' }, 'orders'],
   ['the main module without its ending', { script: 'orders/dist/main', from: '.' }, 'orders'],
   ['a folder that is started', { script: 'orders', from: '.' }, 'orders'],
@@ -47,10 +52,25 @@ test.each<[string, { script?: string; pm2?: string; from: string }, string]>([
     { script: 'orders/dist/main.js', pm2: 'node_modules/pm2/lib/ProcessContainerFork.js', from: '.' },
     'orders',
   ],
-])('the name is that of the app: %s', (_, { script, pm2, from }, name) => {
+  [
+    'the script that Nx was given, relative to the workspace',
+    {
+      script: 'workspace/node_modules/@nx/js/node-with-esm-loader.js',
+      nx: 'services/billing/dist/main.js',
+      from: 'workspace',
+    },
+    'billing',
+  ],
+  [
+    'the main module of a process that an app under Nx started',
+    { script: 'orders/dist/main.js', nx: 'services/billing/dist/main.js', from: 'workspace' },
+    'orders',
+  ],
+])('the name is that of the app: %s', (_, { script, pm2, nx, from }, name) => {
   const folder = folderWith(FILES)
   const path = (file: string | undefined) => file && join(folder, file)
-  expect(defaultServiceName({ pm_exec_path: path(pm2) }, path(script), join(folder, from))).toBe(name)
+  const env = { pm_exec_path: path(pm2), NX_FILE_TO_RUN: nx }
+  expect(defaultServiceName(env, path(script), join(folder, from))).toBe(name)
 })
 
 test('a command that is a link into node_modules is a launcher, and a package that is linked there is none', () => {
