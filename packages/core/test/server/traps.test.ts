@@ -14,7 +14,7 @@ import { listen } from '../support/server-side.ts'
 import { until } from '../support/until.ts'
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url))
-const page = readFileSync(join(root, 'docs/exit-codes.md'), 'utf8')
+const page = readFileSync(join(root, 'packages/core/docs/exit-codes.md'), 'utf8')
 
 let etcd: EtcdMember
 
@@ -29,7 +29,9 @@ function run(t: TestContext, mark: string, change: (code: string) => string, mor
   const folder = mkdtempSync(join(tmpdir(), 'trap-'))
   t.onTestFinished(() => rmSync(folder, { recursive: true }))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  const { code } = examplesIn(page, 'docs/exit-codes.md').find(example => example.code.includes(mark))!
+  const { code } = examplesIn(page, 'packages/core/docs/exit-codes.md').find(example =>
+    example.code.includes(mark),
+  )!
   writeFileSync(join(folder, 'example.mjs'), asModule(change(code)))
   if (more !== undefined) writeFileSync(join(folder, 'more.mjs'), more)
   const child = spawn(process.execPath, [join(folder, more === undefined ? 'example.mjs' : 'more.mjs')], {
