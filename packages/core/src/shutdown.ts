@@ -25,15 +25,15 @@ export interface Leave {
 interface Shutdown {
   readonly participants: Set<Participant>
   readonly uninstall: Set<() => void>
-  /** When a signal came last that the app handled. */
-  readonly handled: Map<string, number>
-  /** When the one came that this process ends for. */
-  endingSince: number | undefined
+  /** The signals that the app handled, and whether the last of each came longer ago than its duplicate would. */
+  readonly handled: Map<string, () => boolean>
+  /** The same of the one that this process ends for. */
+  ending: (() => boolean) | undefined
 }
 
 const KEY = Symbol.for('etcd-register.shutdown')
 const shared = globalThis as { [KEY]?: Shutdown }
-shared[KEY] ??= { participants: new Set(), uninstall: new Set(), handled: new Map(), endingSince: undefined }
+shared[KEY] ??= { participants: new Set(), uninstall: new Set(), handled: new Map(), ending: undefined }
 const state = shared[KEY]
 
 const SIGNAL_EXIT = Symbol.for('signal-exit emitter')
@@ -61,7 +61,7 @@ export function leaveOnSignals(participant: Participant): () => void {
   if (state.uninstall.size === 0) install()
   return () => {
     state.participants.delete(participant)
-    if (state.participants.size === 0 && state.endingSince === undefined) uninstall()
+    if (state.participants.size === 0 && state.ending === undefined) uninstall()
   }
 }
 
@@ -77,7 +77,7 @@ function install(): void {
     state.uninstall.add(() => process.off(signal, handler))
   }
   const gone = () => {
-    if (state.endingSince === undefined) void end(PRIMARY_GONE, false, () => process.exit(0))
+    if (state.ending === undefined) void end(PRIMARY_GONE, false, () => process.exit(0))
   }
   state.uninstall.add(onPrimaryGone(gone))
   if (process.env.pm_id === undefined || process.channel === undefined) return
@@ -94,31 +94,38 @@ function install(): void {
 
 async function end(what: string, appHandles: boolean, endProcess: () => void): Promise<void> {
   const participants = [...state.participants]
-  const now = performance.now()
   // At a terminal somebody waits, and no load balancer has to hear of it. Without its primary a worker gets no connections.
   const drain = what !== PRIMARY_GONE && (what !== 'SIGINT' || !isInForeground())
   if (appHandles) {
-    state.handled.set(what, now)
+    state.handled.set(what, duplicatesOver())
     await Promise.allSettled(participants.map(participant => participant.leave({ drain })))
     return
   }
-  const { endingSince } = state
-  if (endingSince !== undefined) {
-    if (now - endingSince > DUPLICATE) endProcess()
+  if (state.ending !== undefined) {
+    if (state.ending()) endProcess()
     return
   }
-  state.endingSince = now
+  state.ending = duplicatesOver()
   // Where the app took the first one, and listens no longer, it may have raised the signal again.
-  const handledAt = state.handled.get(what)
-  if (handledAt !== undefined && now - handledAt > DUPLICATE) {
+  const handled = state.handled.get(what)
+  if (handled?.()) {
     await Promise.allSettled(participants.map(participant => participant.leave({ drain: false })))
     endProcess()
     return
   }
   await Promise.allSettled(participants.map(participant => participant.shutdown({ drain })))
   // Or it came twice, and the app is still cleaning up.
-  if (handledAt !== undefined) await pause(GRACE)
+  if (handled !== undefined) await pause(GRACE)
   endProcess()
+}
+
+/** Whether a duplicate of what came now would have been seen. */
+function duplicatesOver(): () => boolean {
+  let over = false
+  // A signal that came while the process was busy is seen between the two.
+  const later = () => setImmediate(() => (over = true))
+  setTimeout(later, DUPLICATE).unref()
+  return () => over
 }
 
 /**

@@ -22,6 +22,8 @@ interface Serving {
   /** The app raises SIGTERM and SIGINT again, so many ms after it took them once. */
   raises?: { how: 'once' | 'on'; after: number }
   signalExit?: boolean
+  /** Once it has left, SIGTERM comes again, and for so many ms nothing else runs. */
+  busy?: number
 }
 
 /** The port of `serve.mjs`, once it is registered. */
@@ -97,6 +99,14 @@ describe.concurrent('on a signal', () => {
     child.kill('SIGTERM')
     expect(await child.ended).toBe(7)
     expect(child.lines.slice(1)).toEqual(['the app handles it', 'left', 'closed'])
+    expect(await keys()).toBe(0)
+  })
+
+  test('two that come in an instant are one, also where a busy process sees the second late', async t => {
+    const { child, keys } = await serving(t, { busy: 1000, options: { drainDelay: 1000 } })
+    child.kill('SIGTERM')
+    expect(await child.ended).toBe('SIGTERM')
+    expect(child.lines.slice(1)).toEqual(['left', 'closed'])
     expect(await keys()).toBe(0)
   })
 
