@@ -20,7 +20,7 @@ class AppController {
 }
 
 /** It takes longer than anybody needs to see that it is deregistered. */
-const drainDelay = 2000
+const drainDelay = 5000
 
 async function start(name: string, platform: string, more: object = {}) {
   @Module({
