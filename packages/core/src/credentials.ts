@@ -110,9 +110,9 @@ const TLS_PARTS = ['ca', 'cert', 'key'] as const
 
 /** Reads what the sources hold now. Throws `ERR_INVALID_OPTION` as `resolveTls` does. */
 export function readTls(sources: TlsSources): TlsParts {
-  const ca = sources.ca && readPem(sources.ca, pem => new X509Certificate(pem))
-  const cert = sources.cert && readPem(sources.cert, pem => new X509Certificate(pem))
-  const key = sources.key && readPem(sources.key, createPrivateKey)
+  const ca = sources.ca && readPem(sources.ca, 'a certificate', pem => new X509Certificate(pem))
+  const cert = sources.cert && readPem(sources.cert, 'a certificate', pem => new X509Certificate(pem))
+  const key = sources.key && readPem(sources.key, 'a private key', createPrivateKey)
   if ((cert === undefined) !== (key === undefined)) {
     const [missing, other] = cert === undefined ? ['cert', sources.key] : ['key', sources.cert]
     throw invalidOption(`tls.${missing}`, `given together with ${other!.option}`, undefined)
@@ -138,8 +138,12 @@ function isPem(source: string | Buffer): boolean {
 /** Looks like a path, and so unlike a key without its header, which no message may show. */
 const PATH = /^(?=.{1,255}$)(?:(?:[~.]{0,2}\/|[A-Za-z]:[\\/]).*|.*\.(?:pem|key|crt|cer|cert))$/
 
-function readPem<T>({ given, option }: TlsSource, parse: (pem: Buffer) => T): { pem: Buffer; parsed: T } {
-  const rule = 'PEM text, or the path of a readable PEM file'
+function readPem<T>(
+  { given, option }: TlsSource,
+  content: string,
+  parse: (pem: Buffer) => T,
+): { pem: Buffer; parsed: T } {
+  const rule = `PEM text of ${content}, or the path of a readable PEM file with one`
   if (typeof given !== 'string' && !Buffer.isBuffer(given)) throw invalidOption(option, rule, kindOf(given))
   const isText = isPem(given)
   if (!isText && Buffer.isBuffer(given)) throw invalidOption(option, rule, 'a Buffer without "-----BEGIN"')

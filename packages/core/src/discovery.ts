@@ -6,6 +6,7 @@ import { abortedText, EtcdRegisterError, invalidOption } from './errors.ts'
 import { inspectAs } from './inspect.ts'
 import { isCallable } from './instance.ts'
 import type { InstanceTable } from './instance-table.ts'
+import { signalOf } from './options.ts'
 import type { TableChange } from './table-change.ts'
 import { shown } from './text.ts'
 import type { Change, DiscoverOptions, Discovery, DiscoveryEvents, Logger, ServiceInstance } from './types.ts'
@@ -70,7 +71,8 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     queueMicrotask(() => this.#announce())
   }
 
-  async ready({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async ready(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const signal = signalOf(options)
     const check = () => {
       this.#throwIfClosed()
       const { listed, lastError } = this.#source.table

@@ -26,16 +26,17 @@ const ENDPOINT =
 export const isName = (value: unknown): value is string => typeof value === 'string' && NAME.test(value)
 export const isId = (value: unknown): value is string =>
   isLine(value, 300) && value !== '' && !value.includes('/')
-export const ID_RULE = '1 to 300 characters without "/" and control or format characters'
+export const ID_RULE = 'text of 1 to 300 characters without "/" and control or format characters'
 export const isProtocol = (value: unknown): value is string =>
   typeof value === 'string' && PROTOCOL.test(value) && !WITHOUT_SERVER.has(value)
 /** A version, a zone or the name of a metadata pair: may be empty. */
 export const isLabel = (value: unknown): value is string => isLine(value, 256)
-export const LABEL_RULE = 'up to 256 characters without control or format characters'
+export const LABEL_RULE = 'text of up to 256 characters without control or format characters'
 /** Of a metadata pair: may have several lines. */
 export const isPairValue = (value: unknown): value is string =>
   typeof value === 'string' && value.length <= 16_384 && PAIR_VALUE.test(value)
-export const PAIR_VALUE_RULE = 'up to 16384 characters without control characters but tabs and line breaks'
+export const PAIR_VALUE_RULE =
+  'text of up to 16384 characters without control characters but tabs and line breaks'
 export const MOST_PAIRS = 256
 export const isPort = (value: unknown): value is number => isWhole(value, 1, 65_535)
 /** Of what we write. */

@@ -199,7 +199,7 @@ export function milliseconds(option: string, value: number, least = 0, most = 60
 
 /** Throws `ERR_INVALID_OPTION`; an option that is `undefined` stays as it was. */
 export function resolvePatch(before: Details, patch: Partial<Details>): Details {
-  if (typeof patch !== 'object' || patch === null) throw invalidOption('patch', 'an object', patch)
+  checkNames('options of an update', patch, SERVICE_OPTIONS)
   const details = { ...before }
   for (const [option, value] of Object.entries(patch)) {
     if (!Object.hasOwn(before, option)) {
@@ -208,6 +208,22 @@ export function resolvePatch(before: Details, patch: Partial<Details>): Details 
     if (value !== undefined) Object.assign(details, { [option]: value })
   }
   return resolveDetails(details)
+}
+
+/** Of what waits: the signal that ends it. Throws `ERR_INVALID_OPTION`. */
+export function signalOf(options: { signal?: AbortSignal | undefined }): AbortSignal | undefined {
+  checkNames('options of ready()', options, ['signal'])
+  const { signal } = options
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean')
+    throw invalidOption('signal', 'an AbortSignal', signal)
+  return signal
+}
+
+/** Of `deregister()`: milliseconds. Throws `ERR_INVALID_OPTION`. */
+export function timeoutOf(options: { timeout?: number | undefined }): number {
+  checkNames('options of deregister()', options, ['timeout'])
+  const { timeout = 3000 } = options
+  return milliseconds('timeout', timeout)
 }
 
 /** Throws `ERR_INVALID_OPTION`. `source`: where the name came from, if not from the option. */

@@ -13,7 +13,7 @@ import type { Lease } from './keepalive.ts'
 import { etcdctlId, isOfThisProcess, type LeaseUser } from './lease.ts'
 import { errorFields } from './logger.ts'
 import { Losses } from './losses.ts'
-import { type Details, milliseconds, type ResolvedService } from './options.ts'
+import { type Details, type ResolvedService, signalOf, timeoutOf } from './options.ts'
 import type {
   Logger,
   LossReason,
@@ -137,14 +137,15 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#state
   }
 
-  ready({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async ready(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const signal = signalOf(options)
     const check = () => {
       if (this.#state !== 'registering' && this.#state !== 'closed') return true
       this.#throwIfHopeless()
       return false
     }
     const message = () => abortedText(`"${this.instance.name}" is registered`, this.#lastError?.error)
-    return this.#waiters.until(check, { signal, message })
+    await this.#waiters.until(check, { signal, message })
   }
 
   async update(patch: Partial<Details>): Promise<void> {
@@ -168,8 +169,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#retired
   }
 
-  async deregister({ timeout = 3000 }: { timeout?: number | undefined } = {}): Promise<void> {
-    milliseconds('timeout', timeout)
+  async deregister(options: { timeout?: number | undefined } = {}): Promise<void> {
+    const timeout = timeoutOf(options)
     if (this.#state === 'closed') return
     this.#gone ??= this.#leave()
     this.#leaving += 1

@@ -50,3 +50,26 @@ describe.concurrent.each(Object.entries(waiting))('%s that is aborted', (_, star
     expect(error.message).toMatch(/etcd has not answered yet\.$/)
   })
 })
+
+test('options of a wait that are none are refused with what they are', async t => {
+  const registry = createRegistry({ hosts: '127.0.0.1:1', logger: false })
+  t.onTestFinished(() => registry.close())
+  const registration = registry.register(service)
+  const discovery = registry.discover('orders')
+  const refused: [() => Promise<void>, RegExp][] = []
+  for (const waiting of [registration, discovery]) {
+    const call = (options: unknown) => () => waiting.ready(options as never)
+    refused.push([call(null), /^Option "options of ready\(\)" must be an object; got null/])
+    refused.push([call({ sgnal: AbortSignal.abort() }), /^Unknown option "sgnal"; did you mean "signal"\?/])
+    refused.push([call({ signal: 5 }), /^Option "signal" must be an AbortSignal; got 5/])
+  }
+  const deregister = (options: unknown) => () => registration.deregister(options as never)
+  refused.push([deregister(null), /^Option "options of deregister\(\)" must be an object; got null/])
+  refused.push([deregister({ tmeout: 3 }), /^Unknown option "tmeout"; did you mean "timeout"\?/])
+  refused.push([deregister({ timeout: -1 }), /^Option "timeout" must be a whole number of milliseconds/])
+  for (const [call, message] of refused)
+    await expect(call()).rejects.toMatchObject({
+      code: 'ERR_INVALID_OPTION',
+      message: expect.stringMatching(message),
+    })
+})

@@ -326,7 +326,7 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     [{ auth: null }, 'auth', /an object \{ username, password \}/, 'null'],
     [{ auth: 'orders' }, 'auth', /or a function that gives one/, '"string"'],
     [{ tls: true }, 'tls', /an object with ca, cert, key and serverName/, 'true'],
-    [{ tls: { ca: 7 } }, 'tls.ca', /PEM text, or the path/, '"number"'],
+    [{ tls: { ca: 7 } }, 'tls.ca', /PEM text of a certificate, or the path/, '"number"'],
     [{ tls: ['a.pem'] }, 'tls', /an object with ca, cert, key/, '"array"'],
     [{ tls: { ca: '/no/such/ca.pem' } }, 'tls.ca', /readable PEM file/, '"/no/such/ca.pem"'],
     [{ tls: { ca: '/' } }, 'tls.ca', /readable PEM file/, '"/"'],
@@ -343,6 +343,13 @@ describe('an option that breaks its rule is refused with its name, the rule and 
 
   test('tls: a certificate without its key, a key without its certificate, the key of another one', async () => {
     const { key: other } = await authority.issue()
+    const damaged = '"PEM text that is damaged"'
+    expectRefused(
+      () => resolve({ tls: { cert, key: cert } }),
+      'tls.key',
+      /PEM text of a private key/,
+      damaged,
+    )
     expectRefused(() => resolve({ tls: { cert } }), 'tls.key', /given together with tls.cert/, 'undefined')
     expectRefused(() => resolve({ tls: { key } }), 'tls.cert', /given together with tls.key/, 'undefined')
     const run = () => resolve({ tls: { cert, key: other } })
@@ -421,6 +428,8 @@ describe('an option that breaks its rule is refused with its name, the rule and 
     expect(patch({ port: 9 })).toThrow(
       'Option "port" must be one of version, zone, weight, metadata in an update; the rest is fixed.',
     )
+    expect(patch({ wieght: 9 })).toThrow('Unknown option "wieght"; did you mean "weight"?')
+    expectRefused(patch({ version: 1.2 }), 'version', /text of up to 256/, '1.2')
     expectRefused(patch({ weight: 2000 }), 'weight', /from 0 to 1000/, '2000')
     expect(resolvePatch(before, { weight: undefined as never, zone: 'b' })).toEqual({ ...before, zone: 'b' })
   })

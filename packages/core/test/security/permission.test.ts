@@ -73,7 +73,7 @@ describe.concurrent("under Node's permission model", () => {
     writeFileSync(ca, '')
     const app = join(folder, 'app.mjs')
     expect(await lines(app, [app, join(root, '*')], network, ['https://127.0.0.1:1', ca])).toEqual([
-      `ERR_INVALID_OPTION false Option "tls.ca" must be PEM text, or the path of a readable PEM file, and this one could not be read: ERR_ACCESS_DENIED; got "${ca}".`,
+      `ERR_INVALID_OPTION false Option "tls.ca" must be PEM text of a certificate, or the path of a readable PEM file with one, and this one could not be read: ERR_ACCESS_DENIED; got "${ca}".`,
     ])
   })
 
