@@ -2,8 +2,8 @@
 /** Token of the options. */
 export const ETCD_OPTIONS = 'ETCD_REGISTER:OPTIONS'
 
-/** Token of what ties the two to the life of the app. */
-export const ETCD_LIFECYCLE = 'ETCD_REGISTER:LIFECYCLE'
+/** Token of what ties the two to the life of the app. Nest shows it where a module uses `forFeature` without `forRoot`. */
+export const ETCD_LIFECYCLE = 'ETCD_REGISTER:LIFECYCLE (of EtcdModule.forRoot() in the root module)'
 
 /** Token of the `Registry`. */
 export const ETCD_REGISTRY = 'ETCD_REGISTER:REGISTRY'

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+import { EtcdRegisterError } from '@etcd-register/core'
 import { type DynamicModule, Module, type Provider } from '@nestjs/common'
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core'
 import {
@@ -33,13 +35,22 @@ export class EtcdModule {
     return { imports: options.imports ?? [], ...root(optionsProviders(options), options) }
   }
 
-  /** In each module that uses `@InjectDiscovery` with one of these. */
+  /** In each module that uses `@InjectDiscovery` with one of these. Throws `ERR_INVALID_OPTION` if two differ for one service. */
   static forFeature(features: EtcdFeature[]): DynamicModule {
-    const providers = features.map(feature => ({
-      provide: getDiscoveryToken(typeof feature === 'string' ? feature : feature.name),
-      inject: [ETCD_LIFECYCLE],
-      useFactory: (lifecycle: EtcdLifecycle) => lifecycle.discover(feature),
-    }))
+    const named = features.map(feature => (typeof feature === 'string' ? { name: feature } : feature))
+    const providers = named.map((feature, i) => {
+      const { name } = feature
+      const earlier = named.slice(0, i).find(other => other.name === name)
+      if (earlier !== undefined && !isDeepStrictEqual(earlier, feature)) {
+        const message = `EtcdModule.forFeature() has "${name}" twice, with different options. A module has one discovery of a service: filter in two modules, or with \`registry.discover()\`.`
+        throw new EtcdRegisterError('ERR_INVALID_OPTION', message)
+      }
+      return {
+        provide: getDiscoveryToken(name),
+        inject: [ETCD_LIFECYCLE],
+        useFactory: (lifecycle: EtcdLifecycle) => lifecycle.discover(feature),
+      }
+    })
     const exports = providers.map(({ provide }) => provide)
     return { module: EtcdModule, providers: [mark(), ...providers], exports }
   }

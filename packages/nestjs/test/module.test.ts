@@ -169,3 +169,25 @@ test('a server that is closed without the app deregisters too', async () => {
   app.getHttpServer().close()
   await view.toHavePorts()
 })
+
+test('two features of one service with different options in one module are refused, equal ones are one', () => {
+  const near = () => true
+  const twice = () => EtcdModule.forFeature(['inventory', { name: 'inventory', filter: near }])
+  expect(twice).toThrow(
+    expect.objectContaining({
+      code: 'ERR_INVALID_OPTION',
+      message: expect.stringMatching(
+        /^EtcdModule\.forFeature\(\) has "inventory" twice, with different options/,
+      ),
+    }),
+  )
+  const equal = [{ name: 'inventory', filter: near }, 'payments', { name: 'inventory', filter: near }]
+  expect(EtcdModule.forFeature(equal).exports).toHaveLength(3)
+})
+
+test('forFeature without forRoot: the error of Nest says what to import', async () => {
+  class AppModule {}
+  Module({ imports: [EtcdModule.forFeature(['inventory'])] })(AppModule)
+  const start = NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false })
+  await expect(start).rejects.toThrow(/EtcdModule\.forRoot\(\) in the root module/)
+})
