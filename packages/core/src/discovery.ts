@@ -6,11 +6,10 @@ import { abortedText, EtcdRegisterError, invalidOption } from './errors.ts'
 import { inspectAs } from './inspect.ts'
 import { isCallable } from './instance.ts'
 import type { InstanceTable } from './instance-table.ts'
-import { signalOf } from './options.ts'
 import type { TableChange } from './table-change.ts'
 import { shown } from './text.ts'
 import type { Change, DiscoverOptions, Discovery, DiscoveryEvents, Logger, ServiceInstance } from './types.ts'
-import { Waiters } from './waiters.ts'
+import { signalOf, Waiters } from './waiters.ts'
 
 /** What the registry shares between the discoveries of one name. */
 export interface DiscoverySource {

@@ -210,15 +210,6 @@ export function resolvePatch(before: Details, patch: Partial<Details>): Details 
   return resolveDetails(details)
 }
 
-/** Of what waits: the signal that ends it. Throws `ERR_INVALID_OPTION`. */
-export function signalOf(options: { signal?: AbortSignal | undefined }): AbortSignal | undefined {
-  checkNames('options of ready()', options, ['signal'])
-  const { signal } = options
-  if (signal !== undefined && typeof signal?.aborted !== 'boolean')
-    throw invalidOption('signal', 'an AbortSignal', signal)
-  return signal
-}
-
 /** Of `deregister()`: milliseconds. Throws `ERR_INVALID_OPTION`. */
 export function timeoutOf(options: { timeout?: number | undefined }): number {
   checkNames('options of deregister()', options, ['timeout'])

@@ -13,7 +13,7 @@ import type { Lease } from './keepalive.ts'
 import { etcdctlId, isOfThisProcess, type LeaseUser } from './lease.ts'
 import { errorFields } from './logger.ts'
 import { Losses } from './losses.ts'
-import { type Details, type ResolvedService, signalOf, timeoutOf } from './options.ts'
+import { type Details, type ResolvedService, timeoutOf } from './options.ts'
 import type {
   Logger,
   LossReason,
@@ -23,7 +23,7 @@ import type {
   RegistryStatus,
   ServiceInstance,
 } from './types.ts'
-import { Waiters } from './waiters.ts'
+import { signalOf, Waiters } from './waiters.ts'
 import { Worker } from './worker.ts'
 
 const TRANSITIONS: Readonly<Record<RegistrationState, readonly RegistrationState[]>> = {

@@ -1,4 +1,5 @@
-import { EtcdRegisterError } from './errors.ts'
+import { EtcdRegisterError, invalidOption } from './errors.ts'
+import { checkNames } from './option-names.ts'
 
 /** Ends a wait early. */
 interface Abort {
@@ -40,4 +41,13 @@ export class Waiters {
       look()
     })
   }
+}
+
+/** Of what waits: the signal that ends it. Throws `ERR_INVALID_OPTION`. */
+export function signalOf(options: { signal?: AbortSignal | undefined }): AbortSignal | undefined {
+  checkNames('options of ready()', options, ['signal'])
+  const { signal } = options
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean')
+    throw invalidOption('signal', 'an AbortSignal', signal)
+  return signal
 }

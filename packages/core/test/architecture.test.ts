@@ -72,6 +72,7 @@ const FILES: Record<Exclude<Layer, 'formats' | 'balancers' | 'etcd'>, readonly s
     'server',
     'connections',
     'close-hook',
+    'primary',
     'shutdown',
     'terminal',
     'listening',
