@@ -30,12 +30,13 @@ async function stored(etcd: EtcdMember): Promise<Record<string, unknown>> {
   )
 }
 
-/** Resolves when what etcd stores is this. */
+/** Resolves when what etcd stores is this. Dozens of connections are made anew for it. */
 async function untilStored(etcd: EtcdMember, wanted: Record<string, unknown>): Promise<void> {
-  await until(async () => {
+  const same = async () => {
     expect(await stored(etcd)).toEqual(wanted)
     return true
-  })
+  }
+  await until(same, { within: 60_000 })
 }
 
 /** An etcd, registrants behind a link, and a backup. The revision of the store grows well past that of the backup. */

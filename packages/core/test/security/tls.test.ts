@@ -139,7 +139,7 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
     const { registry, warnings, tries } = impatientRegistry(await options())
     try {
       // In bounded time: long before this test gives up.
-      const signal = AbortSignal.timeout(10_000)
+      const signal = AbortSignal.timeout(30_000)
       const [registering, discovering] = await Promise.all(
         [registry.register({ name: 'orders', ...service }), registry.discover('orders')].map(it =>
           it.ready({ signal }).then(
