@@ -46,6 +46,8 @@ interface Waiting {
   readonly destination: Destination
   resolve(session: Connected): void
   reject(error: unknown): void
+  /** Of an attempt meanwhile: it says more than that others are silent. */
+  failure?: unknown
 }
 
 export interface ConnectingDeps {
@@ -95,8 +97,12 @@ export class Connecting {
     if (second !== undefined && this.#attempts.size >= MANY) this.#drop(second)
     const attempt = tryOnce(this.#connector, destination)
     this.#attempts.add(attempt)
-    const over = () => this.#attempts.delete(attempt)
-    attempt.connected.then(session => session.addDisconnectListener(over), over)
+    attempt.connected.then(
+      session => session.addDisconnectListener(() => this.#attempts.delete(attempt)),
+      error => {
+        if (this.#attempts.delete(attempt) && this.#waiting !== undefined) this.#waiting.failure = error
+      },
+    )
     setTimeout(() => this.#drop(attempt), LONGEST_ATTEMPT).unref()
     this.#follow(attempt)
     clearTimeout(this.#next)
@@ -151,7 +157,8 @@ export class Connecting {
       if (this.#received > received) return this.#wait(this.#received)
       const accepted = [...this.#attempts].some(({ socket }) => socket !== undefined)
       const what = accepted ? SILENT : 'no TCP connection'
-      this.#answer(({ reject }) => reject(new Error(`${what} within ${PATIENCE / 1000} s`)))
+      const silence = new Error(`${what} within ${PATIENCE / 1000} s`)
+      this.#answer(({ reject, failure }) => reject(failure ?? silence))
     }
     // After a look at the sockets: while the event loop was blocked, the peer may have answered.
     this.#patience = setTimeout(() => setImmediate(giveUp), PATIENCE).unref()

@@ -73,6 +73,27 @@ it('four attempts are open at most, the first one among them until its 20 s are 
   expect(open()).not.toContain(0)
 })
 
+it('a call in which an attempt failed reports that, and not that the others are silent', async () => {
+  const { attempts, connect } = aConnector(true)
+  const first = connect()
+  await vi.advanceTimersByTimeAsync(1000)
+  attempts[0]!.failed()
+  await vi.advanceTimersByTimeAsync(1501)
+  expect(await first).toBe('refused')
+  const next = connect()
+  await vi.advanceTimersByTimeAsync(2501)
+  expect(await next).toBe(SILENT)
+})
+
+it('an attempt that is given up for others is no failure', async () => {
+  const { attempts, open, connect } = aConnector(true)
+  await connectFor(6000, connect)
+  expect(open().length).toBeLessThan(attempts.length)
+  const seen = new Set<unknown>()
+  await connectFor(6000, async () => void seen.add(await connect()))
+  expect([...seen]).toEqual([SILENT])
+})
+
 it('an attempt that comes through after the call has failed is given to the next one', async () => {
   const { attempts, connect, open } = aConnector(true)
   const first = connect()
