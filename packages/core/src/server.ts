@@ -15,7 +15,7 @@ import { DRAIN_DELAY, type EtcdRegistry } from './registry.ts'
 import { defaultServiceName } from './service-name.ts'
 import { type Leave, leaveOnSignals } from './shutdown.ts'
 import { quoted, shown } from './text.ts'
-import type { Logger, Registration, Registry, ServiceOptions } from './types.ts'
+import type { Logger, Registration, Registry, RegistryStatus, ServiceOptions } from './types.ts'
 
 export interface ServerOptions extends Omit<ServiceOptions, 'name' | 'port'> {
   /** Default: `SERVICE_NAME`, else the name in the nearest package.json. */
@@ -326,16 +326,26 @@ class AttachedServer implements ServerRegistration {
   async #leaveNow(registration: Registration | undefined): Promise<void> {
     const { drainDelay, shutdownTimeout, service } = this.#options
     const { signal } = this.#drain
-    const known = registration?.state === 'registered' || registration?.state === 'suspended'
+    const drains = registration !== undefined && mayBeSeen(registration)
     this.#state = 'leaving'
     this.#connections.sendElsewhere()
     await this.#deregister(Math.min(3000, shutdownTimeout - drainDelay))
     if (this.#state === 'leaving') this.#state = 'draining'
-    if (!known || drainDelay === 0 || signal.aborted) return
+    if (!drains || drainDelay === 0 || signal.aborted) return
     const text = `"${service.name}" is deregistered; draining for ${drainDelay} ms`
     this.#logger.info({ service: service.name, drainDelay }, text)
     await pause(drainDelay, undefined, { signal }).catch(() => {})
   }
+}
+
+/**
+ * Whether clients may have it in their tables: they see a write before its answer is here, and hear of a loss late. Another
+ * implementation of a registry does not say what it wrote.
+ */
+function mayBeSeen(
+  registration: Registration & { status?(): RegistryStatus['registrations'][number] },
+): boolean {
+  return registration.state !== 'conflict' && registration.status?.().keys.length !== 0
 }
 
 function counted(number: number, what: string): string {

@@ -28,7 +28,7 @@ import {
 } from '../support/server-side.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { aRegistry } from '../support/write-side.ts'
+import { aLink, aRegistry, orders, registered } from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -298,6 +298,24 @@ describe('a server that is closed', () => {
     attach(server, registry, { drainDelay: 60_000 })
     await listen(server)
     await closed(server)
+  })
+
+  test('while etcd has its key and it does not know that yet: it drains, since clients can know of it', async () => {
+    const link = await aLink(cleanup, etcd)
+    const registry = aRegistry(cleanup, link, { namespace: '/unanswered' })
+    const server = aServer()
+    const attached = attach(server, registry, { drainDelay: 500 })
+    await registered(registry, orders({ name: 'other' }))
+    link.freeze('down')
+    const port = await listen(server)
+    await until(async () => (await rows(etcd, '/unanswered/')).some(({ key }) => key.endsWith(`:${port}`)))
+    expect(attached.registration?.state).toBe('registering')
+    const over = closed(server)
+    await until(() => attached.state === 'leaving')
+    await link.restore()
+    await until(() => attached.state === 'draining')
+    expect(server.listening).toBe(true)
+    await over
   })
 
   test('that does not listen gives the error that Node gives', async () => {
