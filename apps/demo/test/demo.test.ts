@@ -6,7 +6,7 @@ test.for([
   ['by itself', []],
   ['on a real etcd', ['--etcd']],
 ] as const)(
-  '%s, unattended, every scene happens in under 40 s, and no call fails but those to a crashed instance',
+  '%s, unattended, every scene happens, and no call fails but those to a crashed instance',
   { concurrent: true, timeout: 120_000 },
   async ([where, more], { expect }) => {
     await using demo = startDemo(['--once', '--json', ...more])
@@ -16,18 +16,10 @@ test.for([
     expect(report).toMatchObject({ ok: true, failed: 0, ttl: 5 })
     expect(report.requests).toBeGreaterThan(100)
     expect(report.failedAfterCrash).toBeGreaterThan(0)
-    expect(report.seconds).toBeLessThan(40)
-    const bounds = {
-      startMs: [1, 10_000],
-      leaveMs: [0, 2000],
-      joinMs: [1, 10_000],
-      crashMs: [2000, 12_000], // the lease of 5 s was renewed at most 2 s before
-      staleMs: [0, 5000],
-      freshMs: [0, 15_000],
-    }
-    for (const [name, [least, most]] of Object.entries(bounds)) {
-      expect(report[name], name).toBeGreaterThanOrEqual(least!)
-      expect(report[name], name).toBeLessThan(most!)
+    // A lease of 5 s was renewed at most 2 s before the crash; how fast all this is otherwise is for bench/ to say.
+    expect(report.crashMs).toBeGreaterThan(2000)
+    for (const name of ['startMs', 'leaveMs', 'joinMs', 'staleMs', 'freshMs']) {
+      expect(report[name], name).toBeGreaterThanOrEqual(0)
     }
     expect(demo.errors.filter(line => /warning|error/i.test(line))).toEqual([])
     expect(demo.errors.join('\n')).toContain(where === 'by itself' ? 'in memory only' : 'a real one')
