@@ -1,5 +1,5 @@
 import type { Server } from 'node:net'
-import { invalidOption } from './errors.ts'
+import { EtcdRegisterError, invalidOption } from './errors.ts'
 import { ExpectedServer } from './expected-server.ts'
 import { onListening } from './listening.ts'
 import { guardedLogger, resolveLogger } from './logger.ts'
@@ -22,7 +22,7 @@ import type { Registration, Registry, RegistryOptions } from './types.ts'
  * from the socket, and etcd from the environment.
  */
 export interface EtcdRegisterOptions extends RegistryOptions, ServerOptions {
-  /** Use this registry, which stays yours to close. */
+  /** Use this registry, which stays yours to close. Options of a registry beside it are refused. */
   registry?: Registry | undefined
   /** `false`: register nothing, for tests. Default true. */
   enabled?: boolean | undefined
@@ -72,11 +72,12 @@ export function registryOptionsOf(options: RegistryOptions): RegistryOptions {
   return optionsNamed(REGISTRY_OPTIONS, options)
 }
 
-/** For writers of adapters. Throws `ERR_INVALID_OPTION`. */
-export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHost {
+/** For writers of adapters, who may have made the registry of these options. Throws `ERR_INVALID_OPTION`. */
+export function createServiceHost(options: EtcdRegisterOptions = {}, made?: Registry): ServiceHost {
   checkNames('options', options, ADAPTER_OPTIONS)
   const registryOptions = registryOptionsOf(options)
-  const { registry: given, enabled = true, server: own } = options
+  const { enabled = true, server: own } = options
+  const given = made ?? options.registry
   const serverOptions = optionsNamed(SERVER_OPTIONS, options) as ServerOptions
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
@@ -84,6 +85,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   /** Some never do, such as the one that Nest makes for an app which is given servers of its own. */
   let listened: ServerRegistration | undefined
   if (typeof enabled !== 'boolean') throw invalidOption('enabled', 'true or false', enabled)
+  if (options.registry !== undefined) refuseBeside(options.registry, registryOptions)
   let registry = given ?? createRegistry(registryOptions)
   const service = enabled ? resolveServerOptions(serverOptions, registry).service.name : options.name
   // Another implementation of a registry need not have a logger.
@@ -184,6 +186,16 @@ export function createServiceHost(options: EtcdRegisterOptions = {}): ServiceHos
   }
   if (own !== undefined) attach(own)
   return host
+}
+
+/** A registry has its options by now; only one of another kind may have no logger. */
+function refuseBeside(registry: Registry, options: RegistryOptions): void {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  const { logger } = registry as Partial<EtcdRegistry>
+  const [name] = given.find(([name]) => name !== 'logger' || logger !== undefined) ?? []
+  if (name === undefined) return
+  const message = `Option "${name}" has no effect beside "registry": give it to createRegistry().`
+  throw new EtcdRegisterError('ERR_INVALID_OPTION', message)
 }
 
 /** With `enabled: false`: followed, since the registry ends with it, but not registered. */

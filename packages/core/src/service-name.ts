@@ -5,9 +5,10 @@ import { validateName } from './options.ts'
 import { shown } from './text.ts'
 
 /**
- * `SERVICE_NAME`, else the name in the nearest package.json without its scope: from the script that PM2 was given, from
- * the main module, from the file that `nx serve` runs, and from the working directory, which is the workspace under Nx. A
- * launcher such as Jest or nx is a main module, too, so nothing inside `node_modules` counts. Throws `ERR_INVALID_OPTION`.
+ * `SERVICE_NAME`, else the name in the nearest package.json without its scope: from the main module, from the script that
+ * PM2 was given, from the file that `nx serve` runs, and from the working directory, which is the workspace under Nx. A
+ * launcher such as PM2, Jest or nx is a main module, too, so nothing inside `node_modules` counts. Throws
+ * `ERR_INVALID_OPTION`.
  */
 export function defaultServiceName(
   env: NodeJS.ProcessEnv = process.env,
@@ -16,7 +17,7 @@ export function defaultServiceName(
 ): string {
   if (env.SERVICE_NAME) return valid(env.SERVICE_NAME, 'SERVICE_NAME')
   let unread = ''
-  for (const start of [env.pm_exec_path, script, env.NX_FILE_TO_RUN, folder]) {
+  for (const start of [script, env.pm_exec_path, env.NX_FILE_TO_RUN, folder]) {
     if (!start) continue
     const place = realPath(resolve(folder, start))
     if (place.split(sep).includes('node_modules')) continue

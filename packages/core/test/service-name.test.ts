@@ -53,6 +53,11 @@ test.each<[string, { script?: string; pm2?: string; nx?: string; from: string },
     'orders',
   ],
   [
+    'the main module of a process that an app under PM2 started',
+    { script: 'workspace/services/billing/dist/main.js', pm2: 'orders/dist/main.js', from: '.' },
+    'billing',
+  ],
+  [
     'the script that Nx was given, relative to the workspace',
     {
       script: 'workspace/node_modules/@nx/js/node-with-esm-loader.js',

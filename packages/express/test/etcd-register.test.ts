@@ -31,16 +31,9 @@ describe.each([
     const warnings: string[] = []
     const ignore = () => {}
     const warn = (_: object, message: string) => warnings.push(message)
-    const middleware = etcdRegister({
-      hosts: etcd.endpoint,
-      namespace,
-      name: 'orders',
-      ttl: 60,
-      drainDelay: 0,
-      signals: false,
-      logger: { debug: ignore, info: ignore, warn, error: warn },
-      ...options,
-    })
+    const logger = { debug: ignore, info: ignore, warn, error: warn }
+    const own = options.registry === undefined && { hosts: etcd.endpoint, namespace, ttl: 60, logger }
+    const middleware = etcdRegister({ name: 'orders', drainDelay: 0, signals: false, ...own, ...options })
     onTestFinished(() => middleware.close())
     const keys = async () => {
       const text = await etcd.etcdctl('get', '--prefix', '--keys-only', `${namespace}/`)

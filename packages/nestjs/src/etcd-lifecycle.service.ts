@@ -44,9 +44,9 @@ export function lifecycleOf(
     Object.defineProperty(modules, LIFECYCLE, { value: lifecycle })
     return lifecycle
   }
-  if (present.hasOptions(options)) return present
-  const message =
-    'Two modules of this app import EtcdModule.forRoot() with different options. Import it in the root module only: it is global, so that others have its providers without.'
+  const name = present.differsIn(options)
+  if (name === undefined) return present
+  const message = `Two modules of this app import EtcdModule.forRoot() with a different "${name}". Import it in the root module only: it is global, so that others have its providers without.`
   throw new EtcdRegisterError('ERR_INVALID_OPTION', message)
 }
 
@@ -70,13 +70,15 @@ export class EtcdLifecycle
     const { isGlobal: _, ...others } = options
     const { logger = nestLogger } = options
     this.registry = options.registry ?? createRegistry({ ...registryOptionsOf(options), logger })
-    this.#host = createServiceHost({ ...others, registry: this.registry })
+    this.#host = createServiceHost(others, this.registry)
     if (options.registry === undefined) holdProcess(this.registry, false)
     destroyFirst(modules, ETCD_LIFECYCLE)
   }
 
-  hasOptions(options: EtcdModuleOptions): boolean {
-    return isDeepStrictEqual(this.#options, options)
+  /** The name of an option that is another one here; `undefined`: there is none. */
+  differsIn(options: EtcdModuleOptions): string | undefined {
+    const [ours, theirs]: Record<string, unknown>[] = [{ ...this.#options }, { ...options }]
+    return Object.keys({ ...ours, ...theirs }).find(name => !isDeepStrictEqual(ours![name], theirs![name]))
   }
 
   get current(): Registration | undefined {

@@ -91,7 +91,7 @@ test('forRoot() in several modules with different options is refused at the star
   await expect(starting).rejects.toMatchObject({
     code: 'ERR_INVALID_OPTION',
     message: expect.stringMatching(
-      /import EtcdModule\.forRoot\(\) with different options\. Import it in the root/,
+      /import EtcdModule\.forRoot\(\) with a different "weight"\. Import it in the root/,
     ),
   })
 })

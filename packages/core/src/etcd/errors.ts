@@ -58,6 +58,12 @@ const TLS_ADVICE: readonly (readonly [RegExp | undefined, string])[] = [
   ],
 ]
 
+/** Variables that turn the check of certificates off elsewhere, and the values that do. */
+const UNCHECKED: readonly (readonly [variable: string, RegExp])[] = [
+  ['NODE_TLS_REJECT_UNAUTHORIZED', /^0$/],
+  ['ETCDCTL_INSECURE_SKIP_TLS_VERIFY', /^(?:1|t|true)$/i],
+]
+
 /** By gRPC status: https://grpc.io/docs/guides/status-codes/ */
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   3: 'ERR_ETCD_REQUEST',
@@ -210,8 +216,8 @@ function advice(code: ErrorCode, context: ErrorContext, detail: string): string 
 
 function tlsAdvice(detail: string): string {
   const advice = TLS_ADVICE.find(([pattern]) => pattern?.test(detail) ?? true)![1]
-  const ignored = process.env.NODE_TLS_REJECT_UNAUTHORIZED === '0'
-  return ignored ? `${advice} NODE_TLS_REJECT_UNAUTHORIZED has no effect here.` : advice
+  const ignored = UNCHECKED.find(([variable, set]) => set.test(process.env[variable] ?? ''))
+  return ignored === undefined ? advice : `${advice} ${ignored[0]} has no effect here.`
 }
 
 function userOf(context: ErrorContext): string {

@@ -210,28 +210,39 @@ test('once etcd has a good certificate, a registration that failed for its old o
   }
 })
 
-describe.concurrent('NODE_TLS_REJECT_UNAUTHORIZED=0 lets no certificate through, and one warning says so', () => {
+describe.concurrent('a variable that turns the check of certificates off elsewhere has no effect, and one warning says so', () => {
   const app = fileURLToPath(new URL('../fixtures/say-warnings.mjs', import.meta.url))
+
+  const off = { NODE_TLS_REJECT_UNAUTHORIZED: '0' }
 
   test.for<[string, () => NodeJS.ProcessEnv, RegExp]>([
     [
-      'of an unknown authority',
-      () => ({ ETCD_ENDPOINTS: secure.endpoint }),
+      'of etcdctl',
+      () => ({ ETCD_ENDPOINTS: secure.endpoint, ETCDCTL_INSECURE_SKIP_TLS_VERIFY: 'true' }),
+      /Its certificate is not trusted: .* ETCDCTL_INSECURE_SKIP_TLS_VERIFY has no effect here\. Retrying\.$/,
+    ],
+    [
+      'of Node, with an unknown authority',
+      () => ({ ETCD_ENDPOINTS: secure.endpoint, ...off }),
       /Its certificate is not trusted: give the authority that signed it as tls\.ca \(ETCD_CACERT\)\. NODE_TLS_REJECT_UNAUTHORIZED has no effect here\. Retrying\.$/,
     ],
     [
-      'that is expired',
-      () => ({ ETCD_ENDPOINTS: expired.endpoint, ETCD_CACERT: file('expired.pem', expired.tls!.ca) }),
+      'of Node, with a certificate that is expired',
+      () => ({ ETCD_ENDPOINTS: expired.endpoint, ETCD_CACERT: file('expired.pem', expired.tls!.ca), ...off }),
       /Renew the certificate of etcd.* NODE_TLS_REJECT_UNAUTHORIZED has no effect here\. Retrying\.$/,
     ],
     [
-      'of another host',
-      () => ({ ETCD_ENDPOINTS: elsewhere.endpoint, ETCD_CACERT: file('elsewhere.pem', elsewhere.tls!.ca) }),
+      'of Node, with a certificate of another host',
+      () => ({
+        ETCD_ENDPOINTS: elsewhere.endpoint,
+        ETCD_CACERT: file('elsewhere.pem', elsewhere.tls!.ca),
+        ...off,
+      }),
       /Its certificate is for other hosts.* NODE_TLS_REJECT_UNAUTHORIZED has no effect here\. Retrying\.$/,
     ],
   ])('%s', async ([, env, expected], t) => {
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', app], {
-      env: { ...env(), NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+      env: env(),
     })
     t.expect(stdout.trim()).toMatch(/^No secure connection to etcd at localhost:/)
     t.expect(stdout.trim()).toMatch(expected)

@@ -379,15 +379,13 @@ describe('what adapters share', () => {
   function aHost(options: EtcdRegisterOptions = {}) {
     count += 1
     const namespace = `/host-${count}`
-    const defaults = {
+    const own = options.registry === undefined && {
       hosts: etcd.endpoint,
       namespace,
-      name: 'orders',
       ttl: 60,
-      drainDelay: 0,
-      signals: false,
+      logger: false as const,
     }
-    const host = createServiceHost({ ...defaults, logger: false, ...options })
+    const host = createServiceHost({ name: 'orders', drainDelay: 0, signals: false, ...own, ...options })
     onTestFinished(() => host.close())
     const keys = async () =>
       (await rows(etcd, `${namespace}/`)).map(({ key }) => key.slice(namespace.length + 1))
@@ -547,6 +545,16 @@ test.each<[string, unknown, RegExp]>([
   ['null', null, /^Option "options" must be an object; got null/],
   ['text for a switch', { signals: 'no' }, /^Option "signals" must be true or false; got "no"/],
   ['text for another', { enabled: 'no' }, /^Option "enabled" must be true or false; got "no"/],
+  [
+    'an option of a registry beside one',
+    { registry: createRegistry({ logger: false }), ttl: 5 },
+    /^Option "ttl" has no effect beside "registry": give it to createRegistry\(\)\.$/,
+  ],
+  [
+    'a logger beside a registry, which has one',
+    { registry: createRegistry({ logger: false }), logger: false },
+    /^Option "logger" has no effect beside "registry"/,
+  ],
   ['what is no registry', { registry: {} }, /^Option "registry" must be a registry/],
   [
     'a drainDelay beyond all measure',
