@@ -16,7 +16,7 @@ const { values: options, positionals } = parseArgs({
 })
 const rounds = Number(options.rounds)
 const sizes = { few: 100, many: Number(options.instances) }
-const EVENTS = 5000
+const EVENTS = 20_000
 const LAST = 1000
 const PUTS = 1000
 const ABREAST = 64
