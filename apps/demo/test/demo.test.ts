@@ -16,11 +16,12 @@ test.for([
     expect(report).toMatchObject({ ok: true, failed: 0, ttl: 5 })
     expect(report.requests).toBeGreaterThan(100)
     expect(report.failedAfterCrash).toBeGreaterThan(0)
-    // A lease of 5 s was renewed at most 2 s before the crash; how fast all this is otherwise is for bench/ to say.
-    expect(report.crashMs).toBeGreaterThan(2000)
-    for (const name of ['startMs', 'leaveMs', 'joinMs', 'staleMs', 'freshMs']) {
-      expect(report[name], name).toBeGreaterThanOrEqual(0)
-    }
+    // How fast it is depends on what runs beside it: `.ci/run` gives the demo alone 40 s.
+    const least = { startMs: 1, leaveMs: 0, joinMs: 1, staleMs: 0, freshMs: 0 }
+    for (const [name, ms] of Object.entries(least)) expect(report[name], name).toBeGreaterThanOrEqual(ms)
+    // A lease of 5 s was renewed at most 2 s before the crash; who leaves is gone before any lease ends.
+    expect(report.crashMs).toBeGreaterThanOrEqual(2000)
+    expect(report.leaveMs).toBeLessThan(report.crashMs)
     expect(demo.errors.filter(line => /warning|error/i.test(line))).toEqual([])
     expect(demo.errors.join('\n')).toContain(where === 'by itself' ? 'in memory only' : 'a real one')
   },

@@ -77,7 +77,8 @@ export function createServiceHost(options: EtcdRegisterOptions = {}, made?: Regi
   checkNames('options', options, ADAPTER_OPTIONS)
   const registryOptions = registryOptionsOf(options)
   const { enabled = true, server: own } = options
-  const given = made ?? options.registry
+  const theirs = options.registry ?? undefined
+  const given = made ?? theirs
   const serverOptions = optionsNamed(SERVER_OPTIONS, options) as ServerOptions
   const attached = new Map<Server, ServerRegistration>()
   const forget: (() => void)[] = []
@@ -85,7 +86,7 @@ export function createServiceHost(options: EtcdRegisterOptions = {}, made?: Regi
   /** Some never do, such as the one that Nest makes for an app which is given servers of its own. */
   let listened: ServerRegistration | undefined
   if (typeof enabled !== 'boolean') throw invalidOption('enabled', 'true or false', enabled)
-  if (options.registry !== undefined) refuseBeside(options.registry, registryOptions)
+  if (theirs !== undefined) refuseBeside(theirs, registryOptions)
   let registry = given ?? createRegistry(registryOptions)
   const service = enabled ? resolveServerOptions(serverOptions, registry).service.name : options.name
   // Another implementation of a registry need not have a logger.

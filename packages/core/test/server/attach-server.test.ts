@@ -340,6 +340,8 @@ describe('a server with a registry of another kind closes', () => {
     }) as unknown as Registry
 
   test.each<[string, unknown, string[]]>([
+    ['whose status() is another', { state: 'registered', status: () => ({}), deregister() {} }, []],
+    ['whose status is none', { state: 'registering', status: 'up', deregister() {} }, []],
     [
       'whose deregister() rejects',
       { state: 'registered', deregister: () => Promise.reject(new Error('no')) },
@@ -405,6 +407,11 @@ describe('what adapters share', () => {
     const port = await listen(server)
     await host.registration!.ready()
     expect(await keys()).toEqual([`orders/127.0.0.1:${port}`])
+  })
+
+  test('null for a registry is none', () => {
+    const { host } = aHost({ registry: null as never, hosts: etcd.endpoint, logger: false })
+    expect(host.registry.status().registrations).toEqual([])
   })
 
   test('a registry of the caller stays open', async () => {
