@@ -340,8 +340,6 @@ describe('a server with a registry of another kind closes', () => {
     }) as unknown as Registry
 
   test.each<[string, unknown, string[]]>([
-    ['whose status() is another', { state: 'registered', status: () => ({}), deregister() {} }, []],
-    ['whose status is none', { state: 'registering', status: 'up', deregister() {} }, []],
     [
       'whose deregister() rejects',
       { state: 'registered', deregister: () => Promise.reject(new Error('no')) },
@@ -372,6 +370,26 @@ describe('a server with a registry of another kind closes', () => {
     await closed(server)
     await attached.close()
     expect(warnings).toEqual(expected)
+  })
+
+  test.each<[string, unknown]>([
+    ['nothing of keys', () => ({})],
+    ['nothing', () => undefined],
+    ['no function', 'up'],
+  ])('whose status is %s, and deregisters and drains it', async (_, status) => {
+    let deregistered = 0
+    const deregister = async () => {
+      deregistered += 1
+    }
+    const server = aServer()
+    const attached = attach(server, double({ state: 'registering', status, deregister }, []), {
+      drainDelay: 2000,
+    })
+    await listen(server)
+    const over = closed(server)
+    await until(() => attached.state === 'draining')
+    expect(deregistered).toBe(1)
+    await over
   })
 })
 
