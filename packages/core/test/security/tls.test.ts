@@ -185,9 +185,6 @@ describe.concurrent('a fault of certificates is one error with the fix in it, an
       const { lastError } = registry.status().etcd
       expect(lastError).toMatchObject({ code: 'ERR_ETCD_UNAVAILABLE' })
       expect(registration.state).toBe('registering')
-      const begun = performance.now()
-      await registry.close()
-      expect(performance.now() - begun).toBeLessThan(3500)
     } finally {
       await registry.close()
     }

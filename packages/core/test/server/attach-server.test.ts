@@ -227,6 +227,7 @@ describe('a server that is closed', () => {
       if (request.url === '/') response.end('ok')
       else finish = () => response.end('late')
     })
+    server.keepAliveTimeout = 600_000 // longer than the test may take
     const attached = attach(server, registry)
     const port = await listen(server)
     await ready(attached)
@@ -242,14 +243,11 @@ describe('a server that is closed', () => {
     server.close()
     await until(async () => (await keys()).length === 0)
     expect(server.listening || order.includes('left')).toBe(true)
-    const begun = performance.now()
     finish()
     const [response] = (await once(request, 'response')) as [IncomingMessage]
     response.resume()
     await once(response, 'end')
     await over
-    // A connection that is kept alive would hold it for five seconds and more.
-    expect(performance.now() - begun).toBeLessThan(2000)
     expect(order).toEqual(['left', 'closed'])
   })
 

@@ -208,8 +208,8 @@ describe.concurrent('on a signal', () => {
 
   // Only Linux has this `script`, and tells of the foreground.
   describe.runIf(process.platform === 'linux')('at a terminal', () => {
-    const drainDelay = 20_000
-    const options = { drainDelay, shutdownTimeout: 60_000 }
+    // Longer than the test may take.
+    const options = { drainDelay: 300_000, shutdownTimeout: 600_000 }
 
     test.for([undefined, 'close'] as const)(
       'Ctrl-C does not wait for the drain delay; a handler of the app: %s',
@@ -218,10 +218,8 @@ describe.concurrent('on a signal', () => {
         const argument = { hosts: etcd.endpoint, name, options, handler, handled: 'SIGINT' }
         const child = aChildAtTerminal(t, 'serve.mjs', [JSON.stringify(argument)])
         await portOf(child)
-        const before = performance.now()
         child.ctrlC()
         expect(await child.ended).toBe(handler === undefined ? 130 : 7)
-        expect(performance.now() - before).toBeLessThan(drainDelay)
         expect(child.lines).toContain('closed')
         expect(await rows(etcd, `/services/${name}/`)).toEqual([])
       },
