@@ -2,8 +2,8 @@ import { authority } from './address.ts'
 import { invalidOption } from './errors.ts'
 import {
   defaultId,
-  type Entry,
   MAX_VALUE_BYTES,
+  type PlacedEntry,
   type PlacedFormat,
   refuseSharedKeys,
   writeEntries,
@@ -90,7 +90,7 @@ export class Advertisement {
   }
 
   /** In each format that can say that it is not to be called, or that need not, since it is. */
-  entries(leaseId = '0'): Entry[] {
+  entries(leaseId = '0'): PlacedEntry[] {
     const fields = this.#fields()
     const { status, weight } = fields
     const entries = this.#formats

@@ -2,7 +2,7 @@ import type { EtcdRegisterError } from './errors.ts'
 import type { Connection } from './etcd/connection.ts'
 import type { KeyValue } from './etcd/key-value.ts'
 import { ABSENT, isKnown, type Known, knownOf, readKeys, writeOwned } from './etcd/owned-keys.ts'
-import type { Entry } from './formats/index.ts'
+import type { Entry, PlacedEntry } from './formats/index.ts'
 import { KeyGuard, type KeyWatcher } from './key-guard.ts'
 import type { LeaseKeeper, LeaseUser } from './lease.ts'
 import type { RetiredKeys } from './retired-keys.ts'
@@ -95,29 +95,22 @@ export class InstanceKeys {
     }
   }
 
-  /** Whether etcd has all of `puts` and no other key, as far as we know. */
-  has(puts: readonly Entry[], lease: string): boolean {
-    const stands = ({ key, value }: Entry) => {
-      const known = this.#known.get(key)
-      return known?.lease === lease && known.value.equals(Buffer.from(value))
-    }
-    return this.#except(puts).length === 0 && puts.every(stands)
-  }
-
   /**
-   * In one transaction: all of `puts`, and no other key. Over what is somebody else's only if that is older than we and
-   * `takesOver` says so; gives the key that is, and then nothing was written.
+   * In one transaction: all of `puts` that do not stand there yet, and no other key. Over what is somebody else's only if
+   * that is older than we and `takesOver` says so; gives the key that is, and then nothing was written.
    */
   async write(
-    puts: readonly Entry[],
+    wanted: readonly PlacedEntry[],
     lease: string,
     takesOver: (found: KeyValue) => boolean,
   ): Promise<Taken | undefined> {
     const { connection, retired } = this.#deps
     const [taken] = this.#taken.values()
     if (taken !== undefined) return taken
-    const deletes = this.#except(puts)
-    const past = this.#underPast(lease, puts)
+    const deletes = this.#except(wanted)
+    const past = this.#underPast(lease, wanted)
+    const puts = wanted.filter(put => !this.#has(put, lease))
+    if (puts.length === 0 && deletes.length === 0) return undefined
     for (const { key } of puts) {
       if (this.#known.has(key)) continue
       this.#known.set(key, ABSENT)
@@ -186,6 +179,12 @@ export class InstanceKeys {
     for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
     this.#forgetOthers()
     return this.#deps.retired.remove(this.#known, leaver, refused)
+  }
+
+  /** Whether it stands there, as far as we know: each write is an event for every reader. */
+  #has({ key, value }: Entry, lease: string): boolean {
+    const known = this.#known.get(key)
+    return known?.lease === lease && known.value.equals(Buffer.from(value))
   }
 
   #except(puts: readonly Entry[]): string[] {

@@ -19,6 +19,8 @@ function fieldsLost(format: InstanceFormat, instance: ServiceInstance, protocolG
   const { protocol, endpoints } = instance
   const { protocol: carried = true } = capabilities
   if (carried === false && protocol !== 'http') fields.push('protocol')
+  if (typeof carried === 'function' && !guarded(format, 'capabilities.protocol', () => carried(protocol)))
+    fields.push(`an instance of protocol ${protocol}`)
   // Of several endpoints the one of what is taken for granted is written.
   const misread = typeof carried === 'string' && !endpoints.some(url => url.startsWith(`${carried}://`))
   if (misread && (protocolGiven || protocol !== 'http')) fields.push(`protocol (read as ${carried})`)

@@ -1,7 +1,7 @@
 import { isHere, isHost, isWildcard } from './address.ts'
 import { type AuthSource, resolveAuth, resolveTls, type Tls } from './credentials.ts'
 import { invalidOption, kindOf, refusedOption } from './errors.ts'
-import { resolveNamespace } from './formats/format-options.ts'
+import { checkedNamespace } from './formats/format-options.ts'
 import {
   type PlacedFormat,
   type RegistryNamespace,
@@ -98,7 +98,7 @@ export function resolveOptions(
   const { requestTimeout = 3000, allow } = options
   const given = options.namespace
   const namespace: RegistryNamespace =
-    given === undefined ? { default: '/services' } : { given: resolveNamespace(given) }
+    given === undefined ? { default: '/services' } : { given: checkedNamespace(given) }
   const formats = resolveFormats(options.format ?? 'json', namespace)
   refuseSharedKeys(formats)
   const { ttl = formats[0]!.format.defaults?.ttl ?? 10 } = options

@@ -330,8 +330,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     try {
       await this.#keys.settle()
       const puts = this.#advertised.entries(id)
-      const done = version === this.#written && this.#keys.has(puts, id)
-      const conflict = done ? undefined : await this.#keys.write(puts, id, found => this.#takesOver(found))
+      const conflict = await this.#keys.write(puts, id, found => this.#takesOver(found))
       if (conflict !== undefined) {
         this.#yield(conflict)
         // In conflict over one key, we are out under all.

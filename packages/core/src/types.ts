@@ -127,7 +127,7 @@ export interface ServiceInstance {
   /** URLs without a path, such as `http://10.0.0.5:8000`. */
   readonly endpoints: readonly string[]
   readonly status: InstanceStatus
-  /** Its key in etcd. */
+  /** Its key in etcd; where it would be while it has none, as one of weight 0 in a format without weights. */
   readonly key: string
 }
 

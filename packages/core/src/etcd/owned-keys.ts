@@ -23,7 +23,12 @@ export function isKnown(found: KeyValue | undefined, known: Known): boolean {
 const MOST_TRIES = 10
 
 export interface OwnedWrite {
-  puts: readonly { key: string; value: string }[]
+  puts: readonly {
+    key: string
+    value: string
+    /** Whether what stands there has to be deleted first, in a revision of its own. */
+    isAnother?: ((found: Buffer) => boolean) | undefined
+  }[]
   deletes: readonly string[]
   lease: string
   /** Each key as last known; corrected here. */
@@ -33,7 +38,7 @@ export interface OwnedWrite {
 }
 
 /**
- * Puts and deletes in one transaction that compares each key's revision and lease: it never touches what somebody
+ * Puts and deletes in one transaction (or in two, where something has to be deleted first) that compares each key's revision and lease: it never touches what somebody
  * else wrote since. Gives the key that is not ours if there is one.
  */
 export async function writeOwned(
@@ -42,14 +47,27 @@ export async function writeOwned(
 ): Promise<{ revision: number } | { refused: KeyValue }> {
   const values = new Map(puts.map(({ key, value }) => [key, Buffer.from(value)]))
   const keys = [...values.keys(), ...deletes]
+  const removal = (key: string): IRequestOp => ({ request_delete_range: { key: Buffer.from(key) } })
   const write: IRequestOp[] = [
     ...[...values].map(([key, value]) => ({ request_put: { key: Buffer.from(key), value, lease } })),
-    ...deletes.map(key => ({ request_delete_range: { key: Buffer.from(key) } })),
+    ...deletes.map(removal),
   ]
+  const stands = (key: string) => known.get(key) ?? ABSENT
+  /** Once: a process that lives, too, writes its own again. */
+  let isCleared = false
   for (let tries = 1; ; tries += 1) {
-    const compare = keys.flatMap(key => unchanged(key, known.get(key) ?? ABSENT))
-    const answer = await connection.txn({ compare, success: write, failure: reads(keys) })
+    const compare = keys.flatMap(key => unchanged(key, stands(key)))
+    const others = puts.filter(
+      ({ key, isAnother }) => !isCleared && stands(key).revision > 0 && isAnother?.(stands(key).value),
+    )
+    const success = others.length > 0 ? others.map(({ key }) => removal(key)) : write
+    const answer = await connection.txn({ compare, success, failure: reads(keys) })
     const { revision } = answer
+    if (answer.succeeded && others.length > 0) {
+      for (const { key } of others) known.set(key, ABSENT)
+      isCleared = true
+      continue
+    }
     if (answer.succeeded) {
       for (const key of deletes) known.set(key, ABSENT)
       for (const [key, value] of values) known.set(key, { revision, lease, value })
@@ -57,7 +75,7 @@ export async function writeOwned(
     }
     const all = foundIn(keys, answer)
     // The comparison and the read are one transaction.
-    const fits = all.every(([key, found]) => isAsCompared(found, known.get(key) ?? ABSENT))
+    const fits = all.every(([key, found]) => isAsCompared(found, stands(key)))
     if (fits || tries === MOST_TRIES)
       throw connection.distrust('a write', 'it refuses what fits the keys as it reads them')
     for (const [key, found] of all) {

@@ -8,7 +8,7 @@ type Given = { readonly [name: string]: unknown }
 
 /** What somebody of JavaScript may have written. Throws `ERR_INVALID_OPTION` for the first part that is not as it must be. */
 export function checkFormat(format: object): InstanceFormat {
-  const { name, capabilities, namespace = { default: '' }, defaults = {} } = format as Given
+  const { name, capabilities, namespace = { default: '' }, defaults = {}, keepsSlash } = format as Given
   if (METHODS.some(method => typeof (format as Given)[method] !== 'function') || typeof name !== 'string')
     throw invalidOption('format', `an InstanceFormat: a "name", and functions ${METHODS.join(', ')}`, format)
   const check = (good: boolean, part: string, rule: string, value: unknown) => {
@@ -23,14 +23,20 @@ export function checkFormat(format: object): InstanceFormat {
     check(good, `capabilities.${capability}`, 'true or false', value)
   }
   check(
-    ['boolean', 'string'].includes(typeof protocol),
+    ['boolean', 'string', 'function'].includes(typeof protocol),
     'capabilities.protocol',
-    'true, false or a URL scheme',
+    'true, false, a URL scheme or a function',
     protocol,
   )
   check(isNames(reserved), 'capabilities.reserved', 'a list of names', reserved)
   const place = isObject(namespace) && (namespace.fixed ?? namespace.default)
-  check(isPlace(place), 'namespace', '{ fixed } or { default }, a string without a slash at its end', place)
+  check(keepsSlash === undefined || keepsSlash === true, 'keepsSlash', 'true, or left out', keepsSlash)
+  check(
+    isPlace(place) || (keepsSlash === true && typeof place === 'string'),
+    'namespace',
+    '{ fixed } or { default }, a string without a slash at its end',
+    place,
+  )
   check(isObject(defaults), 'defaults', 'an object', defaults)
   const { ttl = 10, drainDelay = 0, id = () => '' } = defaults as Given
   check(Number.isInteger(ttl) && Number(ttl) >= 2, 'defaults.ttl', 'a whole number of seconds from 2 on', ttl)

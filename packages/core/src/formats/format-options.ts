@@ -13,13 +13,16 @@ export function checkedOptions<Options extends object>(
   return options
 }
 
-/** Without the slash at its end; `''` for none. Throws `ERR_INVALID_OPTION`. */
-export function resolveNamespace(namespace: unknown): string {
-  if (typeof namespace === 'string' && !/[\p{Cc}\p{Cs}]|\/\//u.test(namespace)) {
-    return namespace.replace(/\/$/, '')
-  }
+/** As it is given; `''` for none. Throws `ERR_INVALID_OPTION`. */
+export function checkedNamespace(namespace: unknown): string {
+  if (typeof namespace === 'string' && !/[\p{Cc}\p{Cs}]|\/\//u.test(namespace)) return namespace
   const rule = 'a string without control characters and empty parts, such as "/services"'
   throw invalidOption('namespace', rule, namespace)
+}
+
+/** The namespace that a format is called with, which keeps a slash at its end only where its other readers do. */
+export function namespaceFor({ keepsSlash }: Pick<InstanceFormat, 'keepsSlash'>, given: string): string {
+  return keepsSlash ? given : given.replace(/\/$/, '')
 }
 
 /** Of a format that has a root of its own, and an option for it. Throws `ERR_INVALID_OPTION`. */
@@ -32,7 +35,16 @@ export function ownNamespace(
 
 /** Of a format that has the registry's, unless its option says another. Throws `ERR_INVALID_OPTION`. */
 export function fixedNamespace(option: string | undefined): Pick<InstanceFormat, 'namespace'> {
-  return option === undefined ? {} : { namespace: { fixed: resolveNamespace(option) } }
+  return option === undefined ? {} : { namespace: { fixed: namespaceFor({}, checkedNamespace(option)) } }
+}
+
+/** Of a format whose other readers put a slash after whatever they were given. Throws `ERR_INVALID_OPTION`. */
+export function slashedNamespace(
+  option: string | undefined,
+  byDefault: string,
+): Required<Pick<InstanceFormat, 'namespace' | 'keepsSlash'>> {
+  const namespace = option === undefined ? { default: byDefault } : { fixed: checkedNamespace(option) }
+  return { namespace, keepsSlash: true }
 }
 
 /** Of a format whose keys begin without a slash unless the user has one: `/` is that one. Throws `ERR_INVALID_OPTION`. */

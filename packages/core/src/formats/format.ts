@@ -7,6 +7,11 @@ export interface Entry {
   value: string
 }
 
+/** An entry of a format that may have `isAnother`. */
+export interface PlacedEntry extends Entry {
+  isAnother?: ((found: Buffer) => boolean) | undefined
+}
+
 /** One key and its value, as found. A key that is not UTF-8 is skipped before a format sees it. */
 export interface RawEntry {
   key: string
@@ -38,15 +43,18 @@ export interface Capabilities {
   metadata: boolean
   /** More than one URL for an instance. */
   endpoints: boolean
-  /** Default `true`. A name: not carried, but what readers take for granted. */
-  protocol?: boolean | string
+  /**
+   * Default `true`. A name: not carried, but what readers take for granted. A function: whether it carries this one, while
+   * an instance of another one has no key.
+   */
+  protocol?: boolean | string | ((protocol: string) => boolean)
   /** Names in the metadata that the format itself has a use for. */
   reserved?: readonly string[]
 }
 
 /**
  * How instances stand in etcd. Pure functions: no I/O, no state, and `decode` never throws, whatever it is given.
- * `namespace` comes without a slash at its end, `''` for none.
+ * `namespace` comes without a slash at its end (but see `keepsSlash`), `''` for none.
  *
  * @example
  * ```ts
@@ -79,6 +87,8 @@ export interface InstanceFormat {
    * Where it is left out the registry's counts, given or not.
    */
   readonly namespace?: { readonly fixed: string } | { readonly default: string }
+  /** Its other readers put a slash after the namespace although it ends in one: it comes with both. */
+  readonly keepsSlash?: true
   /** What makes two keys one instance: nothing (`key`, the default), or that they give the same host and port. */
   readonly identity?: 'key' | 'address'
   /** Its other readers list without the slash at the end, and fail at what is none of theirs. */
@@ -94,6 +104,11 @@ export interface InstanceFormat {
   }
   /** Keys and values of an instance. Without `capabilities.status` it is only asked for instances that are `up`. */
   encode(instance: InstanceFields, context: { namespace: string; leaseId: string }): readonly Entry[]
+  /**
+   * Whether readers keep what was `found` at a key beside the `value` that replaces it. Then the key is deleted first, in a
+   * revision of its own.
+   */
+  isAnother?(found: Buffer, value: string): boolean
   /** Where the instances of a service are found. */
   ranges(name: string, namespace: string): readonly KeyRange[]
   decode(entry: RawEntry, context: { namespace: string; name: string }): Decoded

@@ -33,12 +33,13 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
       weight: false,
       metadata: true,
       endpoints: false,
-      reserved: ['protocol', 'registry', 'server', 'transport'],
+      reserved: ['broker', 'protocol', 'registry', 'server', 'transport'],
     },
 
     encode({ id, name, version, host, port, protocol, metadata: pairs }, { namespace }) {
-      // As its own servers say of themselves.
-      const about = { ...pairs, protocol, registry: 'etcd', server: protocol, transport: protocol }
+      // As its own servers say of themselves: only gRPC is a transport of its own.
+      const transport = protocol === 'grpc' ? protocol : 'http'
+      const about = { ...pairs, broker: 'http', protocol, registry: 'etcd', server: protocol, transport }
       const nodes = [{ metadata: goMap(about), id, address: authority(host, port) }]
       const fields = {
         name,
@@ -49,6 +50,9 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
       }
       return [{ key: `${namespace}/${name}/${dashed(id)}`, value: goJson(fields) }]
     },
+
+    // Its caches keep nodes by version and id.
+    isAnother: (found, value) => versionIn(found) !== versionIn(Buffer.from(value)),
 
     ...keysByName(slashed),
 
@@ -74,6 +78,11 @@ export function goMicroFormat(options: GoMicroOptions = {}): InstanceFormat {
     },
   }
   return made(format)
+}
+
+function versionIn(value: Buffer): unknown {
+  const parsed = parseObject(value)
+  return 'skip' in parsed ? undefined : parsed.fields.version
 }
 
 /** With the port, which go-micro of the time of `/micro-registry` has beside the host. */

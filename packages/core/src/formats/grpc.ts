@@ -74,8 +74,8 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
       if (id === undefined) return { ignore: true }
       const parsed = parseObject(value)
       if ('skip' in parsed) return parsed
-      const { addr: address, op = 0, metadata } = fieldsOf(parsed.fields)
-      if (op !== 0) return { skip: '"Op" is not 0' }
+      // `Op` is of the time when updates were values, too: Go clients do not look at it.
+      const { addr: address, metadata } = fieldsOf(parsed.fields)
       const said = objectOf(metadata)
       const details = {
         version: labelOf(said.version),
@@ -93,12 +93,12 @@ export function grpcFormat(options: GrpcOptions = {}): InstanceFormat {
 const OWN: ReadonlySet<string> = new Set(['version', 'zone', 'weight'])
 
 /** As Go's decoder does: the case of a name does not count, the last one does, and `null` says nothing. */
-function fieldsOf(fields: Record<string, unknown>): Partial<Record<'addr' | 'op' | 'metadata', unknown>> {
-  const found: Partial<Record<'addr' | 'op' | 'metadata', unknown>> = {}
+function fieldsOf(fields: Record<string, unknown>): Partial<Record<'addr' | 'metadata', unknown>> {
+  const found: Partial<Record<'addr' | 'metadata', unknown>> = {}
   for (const key of Object.keys(fields)) {
     const name = key.toLowerCase()
     const value = fields[key]
-    if ((name === 'addr' || name === 'op' || name === 'metadata') && value !== null) found[name] = value
+    if ((name === 'addr' || name === 'metadata') && value !== null) found[name] = value
   }
   return found
 }

@@ -1,6 +1,7 @@
 import { invalidOption } from '../errors.ts'
 import { checkFormat } from './check-format.ts'
 import type { InstanceFormat } from './format.ts'
+import { namespaceFor } from './format-options.ts'
 import { goMicroFormat } from './go-micro.ts'
 import { goZeroFormat } from './go-zero.ts'
 import { grpcFormat } from './grpc.ts'
@@ -84,9 +85,10 @@ export function readableFormats(
   throw invalidOption('format', 'one that can be read, such as "json": others are only written', got)
 }
 
-function placeOf({ namespace: own }: InstanceFormat, registry: RegistryNamespace): string {
+function placeOf(format: InstanceFormat, registry: RegistryNamespace): string {
+  const { namespace: own } = format
   if (own !== undefined && 'fixed' in own) return own.fixed
-  return 'given' in registry ? registry.given : (own ?? registry).default
+  return 'given' in registry ? namespaceFor(format, registry.given) : (own ?? registry).default
 }
 
 const RULE = `one of ${Object.keys(FORMATS).join(', ')}, an InstanceFormat, or a list of these`

@@ -1,7 +1,7 @@
 import { authorityFor, MOST_WEIGHT, readWeight } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'
-import { checkedOptions, ownNamespace, ownProtocol, wholeNumber } from './format-options.ts'
+import { checkedOptions, ownProtocol, slashedNamespace, wholeNumber } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { idIn, keysByName, slashed } from './keys-by-name.ts'
@@ -33,7 +33,7 @@ export function kitexFormat(options: KitexOptions = {}): InstanceFormat {
   wholeNumber('defaultWeight', defaultWeight, 1, 1_000_000)
   const format: InstanceFormat = {
     name: 'kitex',
-    namespace: ownNamespace(own, 'kitex/registry-etcd'),
+    ...slashedNamespace(own, 'kitex/registry-etcd'),
     // Its resolvers list again every 5 s, they watch nothing.
     defaults: { ttl: 60, drainDelay: 6000 },
     capabilities: {

@@ -1,7 +1,7 @@
 import { readWeight } from '../instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'
-import { checkedOptions, ownNamespace } from './format-options.ts'
+import { checkedOptions, slashedNamespace } from './format-options.ts'
 import { goJson, goMap } from './go-json.ts'
 import { parseObject } from './json-value.ts'
 import { idIn, keysByName, slashed } from './keys-by-name.ts'
@@ -18,7 +18,7 @@ export function kratosFormat(options: KratosOptions = {}): InstanceFormat {
   const format: InstanceFormat = {
     name: 'kratos',
     listsWithoutSlash: true,
-    namespace: ownNamespace(own, '/microservices'),
+    ...slashedNamespace(own, '/microservices'),
     defaults: { ttl: 15, id: ({ name, address }) => uuidOf(`${name}/${address}`) },
     capabilities: {
       read: true,

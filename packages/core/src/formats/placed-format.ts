@@ -1,7 +1,7 @@
-import { invalidOption } from '../errors.ts'
+import { EtcdRegisterError, invalidOption } from '../errors.ts'
 import { ID_RULE, type InstanceFields, isId } from '../instance.ts'
 import { isWellFormed, shown } from '../text.ts'
-import type { Entry, InstanceFormat, KeyRange } from './format.ts'
+import type { Entry, InstanceFormat, KeyRange, PlacedEntry } from './format.ts'
 
 /** A format, and where its keys begin. */
 export interface PlacedFormat {
@@ -49,9 +49,16 @@ export function writeEntries(
   { format, namespace }: PlacedFormat,
   fields: InstanceFields,
   leaseId: string,
-): readonly Entry[] {
+): readonly PlacedEntry[] {
   const entries: unknown = guarded(format, 'encode', () => format.encode(fields, { namespace, leaseId }))
-  if (isEntries(entries)) return entries
+  if (isEntries(entries)) {
+    if (format.isAnother === undefined) return entries
+    return entries.map(({ key, value }) => ({
+      key,
+      value,
+      isAnother: found => guarded(format, 'isAnother', () => format.isAnother!(found, value)),
+    }))
+  }
   const rule = `one whose encode() gives entries, each with a "key" of its own and a "value", but that of "${format.name}" does not`
   throw invalidOption('format', rule, entries)
 }
@@ -69,6 +76,8 @@ export function guarded<T>({ name }: InstanceFormat, method: string, run: () => 
   try {
     return run()
   } catch (error) {
+    // One of ours refuses this instance.
+    if (error instanceof EtcdRegisterError) throw error
     throw invalidOption(
       'format',
       `one that does not throw, but ${method}() of "${name}" did: ${textOf(error)}`,

@@ -10,14 +10,12 @@ export interface SkydnsOptions {
   namespace?: string | undefined
   /** The zone that it serves; default `skydns.local`: `orders` is at `orders.skydns.local`. */
   domain?: string | undefined
-  /** Of the records, in seconds; default 10. CoreDNS takes 300 where there is none. */
+  /** Of the records, in seconds; default 10. CoreDNS takes 300 where there is none, and cuts what is above the rest of a lease, 30 to 86400. */
   ttl?: number | undefined
   /** Of the SRV records; default 10, as CoreDNS has it. */
   priority?: number | undefined
-  /** Records of one group are answered together; default none. */
+  /** Of records at different depths those of the first one's group are answered; no effect among the instances of a service. Default none. */
   group?: string | undefined
-  /** For TXT records; default none. */
-  text?: string | undefined
   /** Also among the MX records; default false. */
   mail?: boolean | undefined
   /** Labels to cut from the target of an SRV record, 0 to 126; default 0. */
@@ -33,14 +31,13 @@ const DOMAIN = /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,15}$/
  * `-`: else `a.b` would be among the instances of `b`.
  */
 export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
-  const known = ['namespace', 'domain', 'ttl', 'priority', 'group', 'text', 'mail', 'targetstrip'] as const
+  const known = ['namespace', 'domain', 'ttl', 'priority', 'group', 'mail', 'targetstrip'] as const
   const {
     namespace: own,
     domain = 'skydns.local',
     ttl = 10,
     priority = 10,
     group = '',
-    text = '',
     mail = false,
     targetstrip = 0,
   } = checkedOptions('skydnsFormat', options, known)
@@ -48,8 +45,10 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   wholeNumber('priority', priority, 1, 65_535)
   wholeNumber('targetstrip', targetstrip, 0, 126)
   trueOrFalse('mail', mail)
-  for (const [option, value] of Object.entries({ group, text }))
-    if (typeof value !== 'string') throw invalidOption(option, 'a string', value)
+  if (typeof group !== 'string') throw invalidOption('group', 'a string', group)
+  // CoreDNS makes the names in SRV and MX records of all but the first segment of a key.
+  if (typeof own === 'string' && !/^\/?[^/]*\/?$/.test(own))
+    throw invalidOption('namespace', 'one segment, such as "/skydns": with more CoreDNS gives wrong targets', own)
   if (typeof domain !== 'string' || !DOMAIN.test(domain))
     throw invalidOption('domain', 'a zone such as "skydns.local"', domain)
   return {
@@ -63,7 +62,6 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
       const path = `${label(id)}.${serviceLabel(name)}.${domain}`.toLowerCase().split('.').reverse().join('/')
       const value = goJson({
         ...{ host, port, priority, weight },
-        ...(text !== '' && { text }),
         ...(mail && { mail }),
         ttl,
         ...(targetstrip > 0 && { targetstrip }),

@@ -37,8 +37,14 @@ describe.concurrent('an instance in several formats at once', () => {
     expect(await ours()).toMatchObject(ALL.map(() => ({ version: 1 })))
     await together(ALL.length)
 
+    const values = new Map((await ours()).map(({ key, value }) => [key, value]))
     await registration.update({ weight: 50 })
-    await together(ALL.length)
+    const now = await revision(etcd)
+    for (const { key, value, version, modRevision } of await ours()) {
+      // Who does not carry it has no write.
+      const isChanged = value !== values.get(key)
+      expect({ key, version, isNow: modRevision === now }).toEqual({ key, version: isChanged ? 2 : 1, isNow: isChanged })
+    }
     await registration.suspend()
     await together(1)
     expect((await ours())[0]).toMatchObject({
