@@ -15,7 +15,7 @@ export function builtModule({ source, name, as = '', beside = [], packages = ['.
   for (const folder of [source, ...beside]) for (const text of textsIn(folder)) hash.update('\0').update(text)
   return cachedFolder(`${name}-${hash.digest('hex').slice(0, 12)}`, folder => {
     console.error(`Building ${name}: a minute or two, seconds where Go has its cache.`)
-    const options = ['-mod=readonly', '-buildvcs=false', '-trimpath', '-ldflags', '-s -w', '-o', join(folder, as || '/')]
+    const options = ['-mod=readonly', '-buildvcs=false', '-ldflags', '-s -w', '-o', join(folder, as || '/')]
     go(source, ['build', ...options, ...packages], { name, advice })
   })
 }

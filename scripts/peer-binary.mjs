@@ -1,16 +1,18 @@
 // Programs of other registries in Go, which tests run beside ours.
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtModule } from './go-module.mjs'
 
 const modules = join(import.meta.dirname, '../fixtures/peers/go')
-const common = join(modules, 'common')
+/** What mains share; those of grpc-go differ in their versions only. */
+const shared = ['common', 'grpc-go', 'traefik/ext']
 
 /** By their folders, such as `go-zero`. */
-export const peers = readdirSync(modules).filter(name => name !== 'common')
+export const peers = readdirSync(modules).filter(name => existsSync(join(modules, name, 'main.go')))
 
 /** The path of a peer's program. It is built if need be. */
 export function peerBinary(name) {
-  const folder = builtModule({ source: join(modules, name), name: `peers/${name}`, as: 'peer', beside: [common] })
+  const beside = shared.map(folder => join(modules, folder))
+  const folder = builtModule({ source: join(modules, name), name: `peers/${name}`, as: 'peer', beside })
   return join(folder, 'peer')
 }

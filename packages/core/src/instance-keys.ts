@@ -110,7 +110,8 @@ export class InstanceKeys {
     const deletes = this.#except(wanted)
     const past = this.#underPast(lease, wanted)
     const puts = wanted.filter(put => !this.#has(put, lease))
-    if (puts.length === 0 && deletes.length === 0) return undefined
+    // The first one is asked all the same: its revision says who is older.
+    if (puts.length === 0 && deletes.length === 0 && this.#since !== undefined) return undefined
     for (const { key } of puts) {
       if (this.#known.has(key)) continue
       this.#known.set(key, ABSENT)

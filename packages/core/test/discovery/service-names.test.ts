@@ -97,7 +97,7 @@ test('equal formats that were made each for itself share one watch', async t => 
   const equal = [
     kratosFormat(),
     kratosFormat(),
-    kratosFormat({ namespace: '/microservices/' }),
+    kratosFormat({ namespace: '/microservices' }),
     'kratos' as const,
   ]
   const { discovery: first } = await discover(registry, 'web', { format: kratosFormat() })
@@ -109,6 +109,8 @@ test('equal formats that were made each for itself share one watch', async t => 
 
   const others = [
     kratosFormat({ namespace: '/prod' }),
+    // Kratos itself has two slashes then.
+    kratosFormat({ namespace: '/microservices/' }),
     // Somebody may make something else of it.
     { ...kratosFormat() },
     { ...kratosFormat(), name: 'mine' },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { revision, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
+import { until } from '../support/until.ts'
 import { anEtcd, aRegistry, orders, registered } from '../support/write-side.ts'
 
 forbidUnhandled()
@@ -32,7 +33,7 @@ describe.concurrent('a change of version in go-micro, whose caches keep nodes by
     const [after] = await rows(etcd)
     expect(after).toMatchObject({ key: before!.key, version: 1, modRevision: before!.modRevision + 2 })
     expect(versionIn(after!.value)).toBe('v2')
-    await expect.poll(() => crashed.state).toBe('conflict')
+    await until(() => crashed.state === 'conflict')
     const third = aRegistry(test, etcd, { format: 'go-micro' })
     await registered(third, orders({ version: 'v2' }))
     expect((await rows(etcd))[0]).toMatchObject({ version: 2, modRevision: after!.modRevision + 1 })
