@@ -21,7 +21,9 @@ export function builtModule({ source, name, as = '', beside = [], packages = ['.
 }
 
 function textsIn(folder) {
-  const files = readdirSync(folder, { recursive: true }).filter(path => /\.go$|(^|\/)go\.(mod|sum)$/.test(path))
+  const files = readdirSync(folder, { recursive: true }).filter(path =>
+    /\.go$|(^|\/)go\.(mod|sum)$/.test(path),
+  )
   return files.sort().map(file => readFileSync(join(folder, file), 'utf8'))
 }
 

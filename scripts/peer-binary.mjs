@@ -7,8 +7,10 @@ const modules = join(import.meta.dirname, '../fixtures/peers/go')
 /** What mains share; those of grpc-go differ in their versions only. */
 const shared = ['common', 'grpc-go', 'traefik/ext']
 
-/** By their folders, such as `go-zero`. */
-export const peers = readdirSync(modules).filter(name => existsSync(join(modules, name, 'main.go')))
+/** By their folders, such as `go-zero`: all, or those that `PEERS` names, separated by commas. */
+export const peers =
+  process.env.PEERS?.split(',') ??
+  readdirSync(modules).filter(name => existsSync(join(modules, name, 'main.go')))
 
 /** The path of a peer's program. It is built if need be. */
 export function peerBinary(name) {

@@ -62,8 +62,10 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     this.#unsubscribe = source.table.subscribe({
       changed: change => this.#changed(change),
       stale: since => this.tell('stale', since),
-      fresh: () => this.tell('fresh'),
-      listed: () => this.#waiters.wake(),
+      fresh: () => {
+        this.#waiters.wake()
+        this.tell('fresh')
+      },
       failed: () => this.#waiters.wake(),
     })
     // Whoever comes later hears of those already there in the same way: as added.
@@ -74,9 +76,9 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
     const signal = signalOf(options)
     const check = () => {
       this.#throwIfClosed()
-      const { listed, lastError } = this.#source.table
+      const { listed, ready, lastError } = this.#source.table
       if (!listed && lastError?.retryable === false) throw lastError
-      return listed
+      return ready
     }
     const message = () => abortedText(`"${this.name}" is listed`, this.#source.table.lastError)
     await this.#waiters.until(check, { signal, message })

@@ -12,8 +12,6 @@ export interface TableListener {
   changed(change: TableChange): void
   stale(since: Date): void
   fresh(): void
-  /** All ranges are listed. */
-  listed(): void
   failed(error: EtcdRegisterError): void
 }
 
@@ -34,6 +32,8 @@ export class InstanceTable {
   readonly #merged: MergedInstances | undefined
   readonly #listeners = new Set<TableListener>()
   readonly #limits: ComplaintsOptions['limits']
+  /** Listed, and then followed by a watch, or by an attempt at one that failed. */
+  ready = false
   #instances: readonly ServiceInstance[] | undefined
   #staleSince: Date | undefined
   #lastError: EtcdRegisterError | undefined
@@ -69,6 +69,7 @@ export class InstanceTable {
           synced: () => this.#sync(),
           failed: error => {
             this.#lastError = error
+            this.ready ||= this.listed
             for (const listener of this.#listeners) listener.failed(error)
           },
         },
@@ -111,18 +112,19 @@ export class InstanceTable {
   }
 
   #changed(change: TableChange): void {
-    if (!change.empty) {
-      this.#instances = undefined
-      for (const listener of this.#listeners) listener.changed(change)
-    }
-    if (this.listed) for (const listener of this.#listeners) listener.listed()
+    if (change.empty) return
+    this.#instances = undefined
+    for (const listener of this.#listeners) listener.changed(change)
   }
 
   #sync(): void {
     const since = this.#oldest()
     if ((since === undefined) === (this.#staleSince === undefined)) return
     this.#staleSince = since
-    if (since === undefined) this.#lastError = undefined
+    if (since === undefined) {
+      this.#lastError = undefined
+      this.ready = true
+    }
     for (const listener of this.#listeners) {
       if (since === undefined) listener.fresh()
       else listener.stale(since)

@@ -205,7 +205,10 @@ export interface Discovery
     AsyncDisposable,
     AsyncIterable<readonly ServiceInstance[]> {
   readonly name: string
-  /** Resolves after the first list. Rejects on abort (`ERR_ABORTED`), on close (`ERR_CLOSED`), or with a permanent error; it goes on trying. */
+  /**
+   * Resolves once the first list is kept current by a watch, so that it is not stale; after the list alone where the watch
+   * fails. Rejects on abort (`ERR_ABORTED`), on close (`ERR_CLOSED`), or with a permanent error; it goes on trying.
+   */
   ready(options?: { signal?: AbortSignal | undefined }): Promise<void>
   /** All registered instances, `leaving` and `suspended` ones too; the same frozen array until something changes. */
   readonly instances: readonly ServiceInstance[]

@@ -618,6 +618,13 @@ test('the namespace of a format: its own, else the one that was given, else what
   expect(placed({ format: 'kratos', namespace: '/prod' })).toEqual(['/prod'])
   expect(placed({ format: 'kratos', namespace: '' })).toEqual([''])
   expect(placed({ format: kratosFormat({ namespace: '/a' }), namespace: '/b' })).toEqual(['/a'])
+  // Kratos and Kitex put a slash after whatever they were given.
+  expect(placed({ format: ['json', 'kratos'], namespace: '/a/' })).toEqual(['/a', '/a/'])
+  expect(placed({ format: ['json', 'kitex'], namespace: '/a/' })).toEqual(['/a', '/a/'])
+  expect(placed({ format: [kratosFormat({ namespace: '/b/' }), jsonFormat({ namespace: '/c/' })] })).toEqual([
+    '/b/',
+    '/c',
+  ])
   expect(placed({ format: ['skydns', 'traefik'], namespace: '/prod' })).toEqual(['/skydns', 'traefik'])
   const apart = ['json' as const, jsonFormat({ namespace: '/next' }), plainFormat({ namespace: '/old' })]
   expect(placed({ format: apart, namespace: '/now' })).toEqual(['/now', '/next', '/old'])
@@ -658,6 +665,12 @@ test.each<[() => unknown, string, RegExp, string]>([
   [() => kitexFormat({ defaultWeight: 0 }), 'defaultWeight', /from 1 to/, '0'],
 ])('an option of a format that breaks its rule is refused: %s', (run, option, rule, shown) => {
   expectRefused(run, option, rule, shown)
+})
+
+test.each(['Cart', '123'])('Traefik would take the name %s for another one, so it is refused', name => {
+  const registry = createRegistry({ format: 'traefik', hosts: '127.0.0.1:1', logger: false })
+  const rule = /in lower case and not of digits alone/
+  expectRefused(() => registry.register({ name, host: '10.0.0.5', port: 8000 }), 'name', rule, `"${name}"`)
 })
 
 test('an option of a format may be as large as its rule says', () => {

@@ -48,7 +48,11 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   if (typeof group !== 'string') throw invalidOption('group', 'a string', group)
   // CoreDNS makes the names in SRV and MX records of all but the first segment of a key.
   if (typeof own === 'string' && !/^\/?[^/]*\/?$/.test(own))
-    throw invalidOption('namespace', 'one segment, such as "/skydns": with more CoreDNS gives wrong targets', own)
+    throw invalidOption(
+      'namespace',
+      'one segment, such as "/skydns": with more CoreDNS gives wrong targets',
+      own,
+    )
   if (typeof domain !== 'string' || !DOMAIN.test(domain))
     throw invalidOption('domain', 'a zone such as "skydns.local"', domain)
   return {

@@ -16,7 +16,6 @@ afterAll(() => cluster.stop())
 async function watchedMember(t: TestContext, name: string) {
   const registry = openRegistry(t, cluster.endpoints, { requestTimeout: 1000 })
   const { discovery, witness } = await discover(registry, name)
-  await nextEvent(discovery, 'fresh')
   const isOurs = ({ endpoint }: EtcdMember) => endpoint === registry.status().etcd.member
   const member = cluster.members.find(isOurs)!
   expect(await member.openStreams('Watch')).toBeGreaterThan(0)

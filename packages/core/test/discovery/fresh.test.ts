@@ -43,6 +43,15 @@ test.concurrent('fresh comes once the table is current: after a cut with a backl
   expect(await fresh).toEqual({ revision: last, gone: 0 })
 })
 
+test.concurrent('what is ready is fresh', async t => {
+  const etcd = await startEtcd(t)
+  await openWriter(t, etcd.endpoint).write([entry('web', 'a')])
+  for (let i = 0; i < 10; i += 1) {
+    const { discovery } = await discover(openRegistry(t, etcd.endpoint), 'web')
+    expect(discovery.stale).toBe(false)
+  }
+})
+
 test.concurrent('fresh comes to a service in which nothing happened, however much happened elsewhere', async t => {
   const etcd = await startEtcd(t)
   const link = await startProxy(t, etcd)

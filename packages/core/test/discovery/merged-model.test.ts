@@ -100,7 +100,6 @@ test('whatever happens to the keys of three formats, each address is one instanc
         },
         stale() {},
         fresh() {},
-        listed() {},
         failed() {},
       })
       const model = new Map<string, Held>()

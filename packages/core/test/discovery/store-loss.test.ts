@@ -27,7 +27,6 @@ async function cutOff(t: TestContext, count: number) {
   const writer = openWriter(t, etcd.endpoint)
   await writeInTurn(writer, entries(count))
   const { discovery, witness } = await discover(registry, 'web')
-  await nextEvent(discovery, 'fresh')
   await proxy.cut()
   await nextEvent(discovery, 'stale')
   return { etcd, proxy, registry, writer, discovery, witness }
@@ -65,7 +64,6 @@ test.concurrent('a store wiped under a running watch is seen, and followed from 
   const writer = openWriter(t, etcd.endpoint)
   await writer.fill(entries(20))
   const { discovery, witness } = await discover(registry, 'web')
-  await nextEvent(discovery, 'fresh')
   await etcd.restart({ wipe: true })
   await expectConverged(witness, etcd, '/services/web/')
   t.expect(discovery.instances).toEqual([])
@@ -157,7 +155,6 @@ test.concurrent.for<{
     )
     if (bytesPerSecond < Number.POSITIVE_INFINITY) proxy.throttle(bytesPerSecond)
     const { discovery, witness } = await discover(registry, 'web')
-    await nextEvent(discovery, 'fresh')
     await proxy.cut()
     await nextEvent(discovery, 'stale')
     await etcd.restart({ wipe: true })
@@ -188,7 +185,6 @@ test.concurrent('1,500 keys that are the same after a reconnect are compared onc
   const writer = openWriter(t, etcd.endpoint)
   await writeInTurn(writer, entries(1500))
   const { discovery, witness } = await discover(registry, 'web')
-  await nextEvent(discovery, 'fresh')
   proxy.drop()
   await nextEvent(discovery, 'fresh')
   const reconciles = () => waits.filter(ms => ms >= 300_000).length

@@ -50,7 +50,6 @@ test('a change goes through none of the other instances until somebody reads the
       void changes.push(`+${added.length} -${removed.length} ~${updated.length}`),
     stale() {},
     fresh() {},
-    listed() {},
     failed() {},
   })
 

@@ -148,14 +148,27 @@ test.each([...Object.values(FORMATS), grpcFormat({ metadata: true })])(
     const fields = Object.keys(SAID) as (keyof typeof SAID)[]
     const said = fields.filter(field => {
       const carried = format.capabilities[field] ?? true
-      return typeof carried === 'function' ? carried(SAID[field][field] as never) : carried === true
+      return typeof carried === 'function'
+        ? carried((SAID[field] as InstanceInput)[field] as never)
+        : carried === true
     })
     expect(said).toEqual(fields.filter(field => !isDeepStrictEqual(written(SAID[field]), written({}))))
   },
 )
 
 /** Names that a format has in its own values. */
-const NAMES = ['broker', 'weight', 'zone', 'version', 'protocol', 'registry', 'server', 'transport', 'id', 'tags']
+const NAMES = [
+  'broker',
+  'weight',
+  'zone',
+  'version',
+  'protocol',
+  'registry',
+  'server',
+  'transport',
+  'id',
+  'tags',
+]
 
 test.each(
   [...Object.values(FORMATS), grpcFormat({ metadata: true })].filter(({ capabilities }) => capabilities.read),
