@@ -247,10 +247,35 @@ test('a delete of 100,000 keys reaches a watch on them whole', async () => {
   stream.cancel()
 })
 
+test('a transaction that would fail halfway is refused whole', async () => {
+  const { client } = await start()
+  const value = { value: 'x' }
+  for (const key of ['a', 'b']) await client.call('Put', { key, ...value })
+  const stream = client.stream('Watch')
+  stream.send({ create_request: { key: '\0', range_end: '\0' } })
+  await stream.next()
+  for (const ignored of ['ignore_lease', 'ignore_value']) {
+    const success = [
+      { request_put: { key: 'c', ...value } },
+      { request_delete_range: { key: 'a', range_end: '\0' } },
+      { request_put: { key: 'b', [ignored]: true } },
+    ]
+    await expect(client.call('Txn', { success })).rejects.toMatchObject({
+      ...{ code: 3, details: 'etcdserver: key not found' },
+    })
+  }
+  const { header } = await client.call('Put', { key: 'd', ...value })
+  expect(header.revision).toBe('4')
+  const { events } = await stream.next()
+  expect(events.map(({ kv }: { kv: { key: Buffer } }) => String(kv.key))).toEqual(['d'])
+  const { kvs } = await client.call('Range', { key: 'a', range_end: '\0' })
+  expect(kvs.map((kv: { key: Buffer }) => String(kv.key))).toEqual(['a', 'b', 'd'])
+})
+
 describe('version', () => {
   test.each([
     ['3.4', '3.4.23'],
-    ['3.5', '3.5.30'],
+    ['3.5', '3.5.35'],
     ['3.6', '3.6.16'],
     ['3.7', '3.7.3'],
   ] as const)('%s reports a release of that version', async (version, release) => {

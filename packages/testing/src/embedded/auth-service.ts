@@ -1,5 +1,5 @@
 import type { Backend } from './backend.ts'
-import { type Service, service } from './rpc.ts'
+import { type Service, service, type Unary } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -21,86 +21,62 @@ const rangeOf = ({ key = EMPTY, range_end = EMPTY }: Range) => ({ key, range_end
 export function authService(backend: () => Backend, traffic: Traffic): Service {
   const auth = () => backend().auth
   const answer = (body: object = {}) => ({ header: backend().header(), ...body })
-  return service('Auth', traffic, backend, {
-    Authenticate: ({ name = '', password = '' }: Named) =>
-      answer({ token: auth().authenticate(name, password) }),
-    AuthStatus: (_, { administer }) => {
-      administer()
-      return answer({ enabled: auth().enabled, authRevision: auth().revision })
-    },
-    AuthEnable: (_, { administer }) => {
-      administer()
-      auth().enable()
-      return answer()
-    },
-    AuthDisable: (_, { administer }) => {
-      administer()
-      auth().disable()
-      return answer()
-    },
-    UserAdd: (
-      { name = '', password = '', options }: Named & { options?: { no_password?: boolean } },
-      access,
-    ) => {
+
+  /** A method that goes through etcd's log and that only root may use. */
+  // biome-ignore lint/suspicious/noExplicitAny: proto-loader's messages have no types
+  function byRoot(carryOut: (request: any) => unknown): Unary {
+    return (request, access) => {
+      access.propose()
       access.administer()
-      auth().addUser(name, options?.no_password ? undefined : password)
-      return answer()
-    },
-    UserDelete: ({ name = '' }: Named, { administer }) => {
-      administer()
-      auth().deleteUser(name)
-      return answer()
-    },
-    UserChangePassword: ({ name = '', password = '' }: Named, { administer }) => {
-      administer()
-      auth().changePassword(name, password)
-      return answer()
-    },
-    UserList: (_, { administer }) => {
-      administer()
-      return answer({ users: auth().userNames() })
-    },
-    UserGet: ({ name = '' }: Named, { administer, user }) => {
-      if (user !== name) administer()
-      return answer({ roles: auth().rolesOf(name) })
-    },
-    UserGrantRole: ({ user = '', role = '' }: Named, { administer }) => {
-      administer()
-      auth().grantRole(user, role)
-      return answer()
-    },
-    UserRevokeRole: ({ name = '', role = '' }: Named, { administer }) => {
-      administer()
-      auth().revokeRole(name, role)
-      return answer()
-    },
-    RoleAdd: ({ name = '' }: Named, { administer }) => {
-      administer()
-      auth().addRole(name)
-      return answer()
-    },
-    RoleDelete: ({ role = '' }: Named, { administer }) => {
-      administer()
-      auth().deleteRole(role)
-      return answer()
-    },
-    RoleList: (_, { administer }) => {
-      administer()
-      return answer({ roles: auth().roleNames() })
-    },
-    RoleGet: ({ role = '' }: Named, { administer, user }) => {
-      if (user === undefined || !auth().rolesOf(user).includes(role)) administer()
-      return answer({ perm: auth().permissionsOf(role) })
-    },
-    RoleGrantPermission: ({ name = '', perm }: Named & { perm?: Range & { permType?: number } }, access) => {
-      access.administer()
-      auth().grantPermission(name, { permType: perm?.permType ?? 0, ...rangeOf(perm ?? {}) })
-      return answer()
-    },
-    RoleRevokePermission: ({ role = '', key, range_end }: Named & Range, { administer }) => {
-      administer()
-      auth().revokePermission(role, { key: key ?? EMPTY, range_end: range_end ?? EMPTY })
-      return answer()
+      return answer(carryOut(request) as object | undefined)
+    }
+  }
+
+  return service('etcdserverpb.Auth', traffic, backend, {
+    unary: {
+      Authenticate({ name = '', password = '' }: Named, access) {
+        const token = auth().authenticate(name, password)
+        if (!backend().rules.ignoresTokensOfLogins) access.propose()
+        return answer({ token })
+      },
+      AuthStatus(_, access) {
+        access.propose()
+        if (backend().rules.guardsAuthStatus) access.administer()
+        return answer({ enabled: auth().enabled, authRevision: auth().revision })
+      },
+      AuthEnable: byRoot(() => auth().enable()),
+      AuthDisable: byRoot(() => auth().disable()),
+      UserAdd: byRoot(
+        ({ name = '', password = '', options }: Named & { options?: { no_password?: boolean } }) =>
+          auth().addUser(name, options?.no_password ? undefined : password),
+      ),
+      UserDelete: byRoot(({ name = '' }: Named) => auth().deleteUser(name)),
+      UserChangePassword: byRoot(({ name = '', password = '' }: Named) =>
+        auth().changePassword(name, password),
+      ),
+      UserList: byRoot(() => ({ users: auth().userNames() })),
+      UserGet({ name = '' }: Named, access) {
+        access.propose()
+        if (access.user() !== name) access.administer()
+        return answer({ roles: auth().rolesOf(name) })
+      },
+      UserGrantRole: byRoot(({ user = '', role = '' }: Named) => auth().grantRole(user, role)),
+      UserRevokeRole: byRoot(({ name = '', role = '' }: Named) => auth().revokeRole(name, role)),
+      RoleAdd: byRoot(({ name = '' }: Named) => auth().addRole(name)),
+      RoleDelete: byRoot(({ role = '' }: Named) => auth().deleteRole(role)),
+      RoleList: byRoot(() => ({ roles: auth().roleNames() })),
+      RoleGet({ role = '' }: Named, access) {
+        access.propose()
+        const user = access.user()
+        if (user === undefined || !auth().hasRole(user, role)) access.administer()
+        return answer({ perm: auth().permissionsOf(role) })
+      },
+      RoleGrantPermission: byRoot(({ name = '', perm }: Named & { perm?: Range & { permType?: number } }) =>
+        auth().grantPermission(name, perm && { permType: perm.permType ?? 0, ...rangeOf(perm) }),
+      ),
+      RoleRevokePermission: byRoot(({ role = '', ...range }: Named & Range) =>
+        auth().revokePermission(role, rangeOf(range)),
+      ),
     },
   })
 }

@@ -1,8 +1,10 @@
 import { status } from '@grpc/grpc-js'
-import { type Access, everything } from './access.ts'
+import type { Access } from './access.ts'
 import { EtcdError, refused } from './errors.ts'
-import { byKey, grants, type Permission } from './permissions.ts'
+import type { KeyRange } from './key-range.ts'
+import { byKey, grants, isRange, type Permission } from './permissions.ts'
 import type { Tokens } from './tokens.ts'
+import type { Rules } from './version.ts'
 
 const ROOT = 'root'
 
@@ -13,15 +15,23 @@ interface User {
   readonly roles: Set<string>
 }
 
+/** How somebody says who it is: with a token, or else the name in its certificate. */
+export interface Caller {
+  readonly token: string | undefined
+  readonly certified: string | undefined
+}
+
 /** Users, roles and what they may do. Everything is allowed until it is enabled. */
 export class AuthStore {
   readonly tokens: Tokens
+  readonly #rules: Rules
   readonly #users = new Map<string, User>()
   readonly #roles = new Map<string, Permission[]>()
   #enabled = false
   #revision = 1
 
-  constructor(tokens: Tokens) {
+  constructor(rules: Rules, tokens: Tokens) {
+    this.#rules = rules
     this.tokens = tokens
   }
 
@@ -35,14 +45,15 @@ export class AuthStore {
   }
 
   enable(): void {
+    if (this.#enabled) return
     const root = this.#users.get(ROOT)
     if (root === undefined) throw refused('rootUserNotExist')
     if (!root.roles.has(ROOT)) throw refused('rootRoleNotExist')
     this.#enabled = true
-    this.#changed()
   }
 
   disable(): void {
+    if (!this.#enabled) return
     this.#enabled = false
     this.tokens.expire()
     this.#changed()
@@ -57,30 +68,51 @@ export class AuthStore {
     return this.tokens.assign(name)
   }
 
-  /** What the bearer of a token may do; without a token, whatever needs no user. */
-  accessOf(token: string | undefined): Access {
-    if (token === undefined) return this.#enabled ? anonymous : everything
-    // also while it is disabled, and then there is no valid one
-    const name = this.tokens.userOf(token)
-    if (name === undefined) throw refused('invalidAuthToken')
-    return this.accessOfUser(name)
+  /** What a caller may do at this moment. */
+  accessOf(caller: Caller, isTooLarge: boolean): Access {
+    const user = () => this.#userOf(caller)
+    const somebody = () => {
+      const name = user()
+      if (name === undefined && this.#enabled) throw refused('userEmpty')
+      return name
+    }
+    const needs = (kind: 'read' | 'write') => (range: KeyRange) => {
+      const name = somebody()
+      if (this.#mayAll(name)) return
+      if (!grants(this.#permissionsOfUser(name), kind)(range)) throw refused('permissionDenied')
+    }
+    return {
+      user,
+      beSomebody: () => void somebody(),
+      propose() {
+        user()
+        if (isTooLarge) throw refused('tooLarge')
+      },
+      read: needs('read'),
+      write: needs('write'),
+      administer: () => {
+        if (!this.#mayAll(somebody())) throw refused('permissionDenied')
+      },
+    }
   }
 
-  accessOfUser(name: string): Access {
-    const user = this.#users.get(name)
-    if (!this.#enabled || user?.roles.has(ROOT)) return { ...everything, user: name }
-    const deny = () => {
-      throw refused('permissionDenied')
-    }
-    const permissions = [...(user?.roles ?? [])].flatMap(role => this.#roles.get(role) ?? [])
-    const mayRead = grants(permissions, 'read')
-    const mayWrite = grants(permissions, 'write')
-    return {
-      user: name,
-      read: range => mayRead(range) || deny(),
-      write: range => mayWrite(range) || deny(),
-      administer: deny,
-    }
+  /** Refuses a token that is none. */
+  #userOf({ token, certified }: Caller): string | undefined {
+    if (token === undefined) return this.#enabled ? certified : undefined
+    // otherwise also while it is off, and then there is no valid one
+    if (!this.#enabled && this.#rules.ignoresTokensWithoutAuth) return undefined
+    const name = this.tokens.userOf(token)
+    if (name === undefined) throw refused('invalidAuthToken')
+    return name
+  }
+
+  #mayAll(name: string | undefined): boolean {
+    return !this.#enabled || (name !== undefined && this.#users.get(name)?.roles.has(ROOT) === true)
+  }
+
+  #permissionsOfUser(name: string | undefined): Permission[] {
+    const roles = name === undefined ? undefined : this.#users.get(name)?.roles
+    return [...(roles ?? [])].flatMap(role => this.#roles.get(role) ?? [])
   }
 
   addUser(name: string, password: string | undefined): void {
@@ -111,9 +143,14 @@ export class AuthStore {
     return [...this.#user(name).roles].sort()
   }
 
+  hasRole(name: string, role: string): boolean {
+    return this.#users.get(name)?.roles.has(role) === true
+  }
+
   grantRole(name: string, role: string): void {
     const { roles } = this.#user(name)
     if (role !== ROOT && !this.#roles.has(role)) throw refused('roleNotFound')
+    if (roles.has(role)) return
     roles.add(role)
     this.#changed()
   }
@@ -148,7 +185,12 @@ export class AuthStore {
     return permissions
   }
 
-  grantPermission(role: string, permission: Permission): void {
+  grantPermission(role: string, permission: Permission | undefined): void {
+    if (this.#rules.checksPermissions) {
+      if (permission === undefined) throw refused('permissionNotGiven')
+      if (!isRange(permission)) throw refused('invalidAuthManagement')
+    }
+    permission ??= NO_PERMISSION
     const others = this.permissionsOf(role).filter(other => !sameRange(other, permission))
     this.#roles.set(role, [...others, permission].sort(byKey))
     this.#changed()
@@ -173,11 +215,7 @@ export class AuthStore {
   }
 }
 
-const noUser = () => {
-  throw refused('userEmpty')
-}
-
-const anonymous: Access = { user: undefined, read: noUser, write: noUser, administer: noUser }
+const NO_PERMISSION: Permission = { permType: 0, key: Buffer.alloc(0), range_end: Buffer.alloc(0) }
 
 type Range = Pick<Permission, 'key' | 'range_end'>
 

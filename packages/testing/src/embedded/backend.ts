@@ -34,10 +34,11 @@ export interface Settings {
 /** An empty store. With a former one, it takes the place of that one in the same cluster. */
 export function createBackend(clock: Clock, settings: Settings, former?: Backend): Backend {
   const { rules, minLeaseTtl, maxTxnOps, tokenTtl } = settings
-  const store: Store = new Store(rules, changes => {
-    leases.follow(changes)
-    hub.publish()
-  })
+  const store: Store = new Store(
+    rules,
+    changes => leases.follow(changes),
+    () => hub.publish(),
+  )
   const leases = new Leases(clock, store, minLeaseTtl)
   const hub = new WatchHub(clock, store)
   const { cluster_id, member_id } = former?.header() ?? { cluster_id: anId(), member_id: anId() }
@@ -46,8 +47,8 @@ export function createBackend(clock: Clock, settings: Settings, former?: Backend
     store,
     leases,
     hub,
-    kv: new Kv(store, leases, maxTxnOps),
-    auth: new AuthStore(new Tokens(clock, tokenTtl)),
+    kv: new Kv(rules, store, leases, maxTxnOps),
+    auth: new AuthStore(rules, new Tokens(clock, tokenTtl)),
     rules,
     memberId: member_id,
     header: () => ({ cluster_id, member_id, revision: store.revision, raft_term: 2 }),

@@ -18,6 +18,13 @@ export class KeyIndex {
     else history.push(state)
   }
 
+  /** Takes back what was added last to a key. */
+  removeLast(key: KeyText): void {
+    const history = this.#tree.get(key)
+    history?.pop()
+    if (history?.length === 0) this.#tree.delete(key)
+  }
+
   /** The key as it was at a revision, if it existed then. */
   get(key: KeyText, revision: number): KeyValue | undefined {
     return stateAt(this.#tree.get(key), revision)

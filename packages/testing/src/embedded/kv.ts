@@ -2,10 +2,13 @@ import type { Access } from './access.ts'
 import { refused } from './errors.ts'
 import { keyRange, keyText } from './key-range.ts'
 import type { Leases } from './leases.ts'
+import { permissionRange } from './permissions.ts'
 import { dropEmptyEnd, dropEmptyEnds, isReadOnly } from './raft.ts'
-import { checkRange, checkRangeInTxn, readRange } from './range.ts'
+import { checkRange, checkRangeInTxn, checkSortOptions, readRange } from './range.ts'
+import { checkRangeStream, type RangeChunk, rangeChunks } from './range-stream.ts'
 import { NO_LEASE, type Reader, type Store, type Writer } from './store.ts'
 import { type Branch, checkTxn, chooseBranch, operations } from './txn.ts'
+import type { Rules } from './version.ts'
 import type { DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest } from './wire.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -14,25 +17,38 @@ const present = (kv: unknown) => (kv === undefined ? {} : { prev_kv: kv })
 
 /** What the requests of etcd's KV service mean. Answers carry no header but those within a transaction. */
 export class Kv {
+  readonly #rules: Rules
   readonly #store: Store
   readonly #leases: Leases
   readonly #maxTxnOps: number
 
-  constructor(store: Store, leases: Leases, maxTxnOps: number) {
+  constructor(rules: Rules, store: Store, leases: Leases, maxTxnOps: number) {
+    this.#rules = rules
     this.#store = store
     this.#leases = leases
     this.#maxTxnOps = maxTxnOps
   }
 
   range(request: RangeRequest, access: Access): object {
-    if (!request.key?.length) throw refused('emptyKey')
-    access.read(keyRange(request))
+    this.#checkOp({ request_range: request })
+    access.read(permissionRange(request))
+    if (!this.#rules.tellsEmptyEnds) dropEmptyEnd(request)
     checkRange(this.#store, request)
-    return readRange(this.#store, request)
+    return readRange(this.#rules, this.#store, request)
+  }
+
+  /** A range in chunks of about the size that is right for a message, all of one revision. */
+  *rangeStream(request: RangeRequest, access: Access): Generator<RangeChunk> {
+    this.#checkOp({ request_range: request })
+    checkRangeStream(request)
+    access.read(permissionRange(request))
+    if (!this.#rules.tellsEmptyEnds) dropEmptyEnd(request)
+    yield* rangeChunks(this.#rules, this.#store, request)
   }
 
   put(request: PutRequest, access: Access): object {
-    checkOp({ request_put: request })
+    this.#checkOp({ request_put: request })
+    access.propose()
     this.#mayPut(request, access)
     this.#checkLease(request)
     this.#checkPut(request)
@@ -40,19 +56,22 @@ export class Kv {
   }
 
   deleteRange(request: DeleteRangeRequest, access: Access): object {
-    checkOp({ request_delete_range: request })
+    this.#checkOp({ request_delete_range: request })
+    access.propose()
     dropEmptyEnd(request)
     mayDelete(request, access)
     return this.#store.write(writer => remove(writer, request))
   }
 
   txn(request: TxnRequest, access: Access): object {
-    checkTxn(request, this.#maxTxnOps, checkOp)
-    if (!isReadOnly(request)) dropEmptyEnds(request)
+    checkTxn(request, this.#maxTxnOps, op => this.#checkOp(op))
+    const readOnly = isReadOnly(request)
+    if (readOnly) access.user()
+    else access.propose()
     this.#mayTxn(request, access)
+    if (!readOnly || !this.#rules.tellsEmptyEnds) dropEmptyEnds(request)
     const branch = chooseBranch(this.#store, request)
-    for (const { request_put: put } of operations(branch)) if (put) this.#checkPut(put)
-    for (const { request_range: range } of operations(branch)) if (range) checkRangeInTxn(this.#store, range)
+    this.#checkBranch(branch)
     return this.#store.write(writer => this.#carryOut(writer, branch))
   }
 
@@ -60,9 +79,20 @@ export class Kv {
     this.#store.compact(revision)
   }
 
-  /** Refuses what would fail, since nothing may fail once the first write is done. */
+  #checkBranch(branch: Branch): void {
+    const checkPut = ({ request_put: put }: RequestOp) => put && this.#checkPut(put)
+    const checkRange = ({ request_range: range }: RequestOp) => range && checkRangeInTxn(this.#store, range)
+    for (const op of operations(branch)) {
+      checkPut(op)
+      if (this.#rules.checksTxnsInOrder) checkRange(op)
+    }
+    if (!this.#rules.checksTxnsInOrder) for (const op of operations(branch)) checkRange(op)
+  }
+
+  /** Refuses what would fail by what is there before the first write. */
   #checkPut(request: PutRequest): void {
     const { key, ignore_value, ignore_lease } = request
+    if (this.#rules.checksLeasesFirst) this.#checkLease(request)
     if ((ignore_value || ignore_lease) && this.#store.get(key!) === undefined) throw refused('keyNotFound')
     this.#checkLease(request)
   }
@@ -75,6 +105,8 @@ export class Kv {
     const { value = EMPTY, lease = NO_LEASE, prev_kv, ignore_value, ignore_lease } = request
     const key = request.key!
     const before = writer.get(key)
+    // deleted by the same transaction: etcd panics
+    if ((ignore_value || ignore_lease) && before === undefined) throw refused('keyNotFound')
     writer.put(key, ignore_value ? before!.value : value, ignore_lease ? before!.lease : lease)
     return prev_kv ? present(before) : {}
   }
@@ -90,7 +122,7 @@ export class Kv {
 
   #apply(writer: Writer, op: RequestOp): object {
     if (op.request_range) {
-      return { response_range: withRevision(writer, readRange(writer, op.request_range)) }
+      return { response_range: withRevision(writer, readRange(this.#rules, writer, op.request_range)) }
     }
     if (op.request_put) {
       return { response_put: withRevision(writer, this.#put(writer, op.request_put)) }
@@ -108,13 +140,27 @@ export class Kv {
   }
 
   #mayTxn({ compare, success, failure }: TxnRequest, access: Access): void {
-    for (const item of compare) access.read(keyRange(item))
+    for (const item of compare) access.read(permissionRange(item))
     for (const op of [...success, ...failure]) {
-      if (op.request_range) access.read(keyRange(op.request_range))
-      if (op.request_put) this.#mayPut(op.request_put, access)
+      if (op.request_range) access.read(permissionRange(op.request_range))
+      if (op.request_put) {
+        if (this.#rules.guardsAllOfTxns) this.#mayPut(op.request_put, access)
+        else access.write({ start: keyText(op.request_put.key!), end: undefined })
+      }
       if (op.request_delete_range) mayDelete(op.request_delete_range, access)
-      if (op.request_txn) this.#mayTxn(op.request_txn, access)
+      if (op.request_txn && this.#rules.guardsAllOfTxns) this.#mayTxn(op.request_txn, access)
     }
+  }
+
+  /** Refuses an operation that etcd would not even start. */
+  #checkOp({ request_range, request_put, request_delete_range }: RequestOp): void {
+    const request = request_range ?? request_put ?? request_delete_range
+    if (!request) throw refused('keyNotFound')
+    if (!request.key?.length) throw refused('emptyKey')
+    if (request_range && this.#rules.checksSortOptions) checkSortOptions(request_range)
+    if (request_put?.ignore_value && request_put.value?.length) throw refused('valueProvided')
+    if (request_put?.ignore_lease && (request_put.lease ?? NO_LEASE) !== NO_LEASE)
+      throw refused('leaseProvided')
   }
 }
 
@@ -128,16 +174,6 @@ function remove(writer: Writer, request: DeleteRangeRequest): object {
 }
 
 function mayDelete(request: DeleteRangeRequest, access: Access): void {
-  access.write(keyRange(request))
-  if (request.prev_kv) access.read(keyRange(request))
-}
-
-/** Refuses an operation that etcd would not even start. */
-function checkOp({ request_range, request_put, request_delete_range }: RequestOp): void {
-  const request = request_range ?? request_put ?? request_delete_range
-  if (!request) throw refused('keyNotFound')
-  if (!request.key?.length) throw refused('emptyKey')
-  if (request_put?.ignore_value && request_put.value?.length) throw refused('valueProvided')
-  if (request_put?.ignore_lease && (request_put.lease ?? NO_LEASE) !== NO_LEASE)
-    throw refused('leaseProvided')
+  access.write(permissionRange(request))
+  if (request.prev_kv) access.read(permissionRange(request))
 }

@@ -1,11 +1,14 @@
-import { keyRange } from './key-range.ts'
-import type { Reader, Store } from './store.ts'
+import { refused } from './errors.ts'
+import { type KeyRange, keyRange } from './key-range.ts'
+import { NO_LEASE, type Reader, type Store } from './store.ts'
+import type { Rules } from './version.ts'
 import { counter, type KeyValue, type RangeRequest } from './wire.ts'
 
 const NONE = 0
 const DESCEND = 2
 
 const KEY = 0
+const VALUE = 4
 
 const EMPTY = Buffer.alloc(0)
 
@@ -23,6 +26,12 @@ export interface RangeResult {
   count: number
 }
 
+/** Refuses an order or a target that is none. */
+export function checkSortOptions({ sort_order = NONE, sort_target = KEY }: RangeRequest): void {
+  const known = sort_order >= NONE && sort_order <= DESCEND && order[sort_target] !== undefined
+  if (!known) throw refused('invalidSortOption')
+}
+
 /** Refuses a revision that cannot be read. Here one below zero means now, as zero does. */
 export function checkRange(store: Store, request: RangeRequest): void {
   const revision = counter(request.revision)
@@ -36,9 +45,14 @@ export function checkRangeInTxn(store: Store, request: RangeRequest): void {
 }
 
 /** What a range request finds; `count` is of the whole range, whatever limits and filters leave of it. */
-export function readRange(reader: Reader, request: RangeRequest): RangeResult {
+export function readRange(
+  rules: Rules,
+  reader: Reader,
+  request: RangeRequest,
+  range: KeyRange = keyRange(request),
+): RangeResult {
   const revision = counter(request.revision)
-  const found = reader.list(keyRange(request), revision > 0 ? revision : undefined)
+  const found = reader.list(range, revision > 0 ? revision : undefined)
   const count = found.length
   if (request.count_only) return { kvs: [], more: false, count }
   const limit = counter(request.limit)
@@ -57,9 +71,14 @@ export function readRange(reader: Reader, request: RangeRequest): RangeResult {
   }
   const more = limit > 0 && kvs.length > limit
   if (more) kvs = kvs.slice(0, limit)
-  if (request.keys_only) kvs = kvs.map(kv => ({ ...kv, value: EMPTY }))
+  if (request.keys_only) {
+    const lease = rules.keysOnlyLacksLeases && sort_target !== VALUE ? { lease: NO_LEASE } : {}
+    kvs = kvs.map(kv => ({ ...kv, value: EMPTY, ...lease }))
+  }
   return { kvs, more, count }
 }
+
+export const hasRevisionFilters = (request: RangeRequest): boolean => filtersOf(request).length > 0
 
 function filtersOf(request: RangeRequest): ((kv: KeyValue) => boolean)[] {
   const filters: ((kv: KeyValue) => boolean)[] = []

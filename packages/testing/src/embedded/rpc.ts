@@ -1,31 +1,45 @@
 import {
   type ServerDuplexStream,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type ServiceDefinition,
   type ServiceError,
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import { type Access, everything } from './access.ts'
+import type { Access } from './access.ts'
 import type { Backend } from './backend.ts'
-import { EtcdError, refused } from './errors.ts'
+import { EtcdError } from './errors.ts'
 import type { Traffic } from './traffic.ts'
-import { serviceDefinition } from './wire.ts'
+import { serviceDefinition, withoutDefaults } from './wire.ts'
 
-/** etcd's limit of 1.5 MiB, less what it puts around a request. */
+/** etcd's limit of 1.5 MiB for what is written, less what it puts around a request. */
 const MAX_REQUEST = 1.5 * 1024 * 1024 - 20
-const TOO_LARGE = Symbol('too large')
 
-/** RPCs that look at nobody's token. */
-const OPEN = new Set(['Status', 'MemberList', 'LeaseLeases', 'LeaseTimeToLive'])
+/** Its limit of any message. */
+const MAX_MESSAGE = 2 * 1024 * 1024
 
-/** Answers one request of somebody; what it throws is the refusal. */
-// biome-ignore lint/suspicious/noExplicitAny: proto-loader's messages have no types
-export type Unary = (request: any, access: Access) => object
+/** Answers one request of somebody; what it throws is the refusal. The signal is aborted once nobody waits any more. */
+export type Unary = (
+  // biome-ignore lint/suspicious/noExplicitAny: proto-loader's messages have no types
+  request: any,
+  access: Access,
+  signal: () => AbortSignal,
+) => object | Promise<object>
 
 /** Serves one stream. What it throws ends the stream. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
-export type Stream = (call: Duplex<any>) => StreamHandler
+type Stream = (call: Duplex<any>) => StreamHandler
+
+/** Answers one request with a stream that ends when this returns, or with what this throws. */
+type Feed = (
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  request: any,
+  access: Access,
+  /** Resolves once the peer takes more. */
+  send: (answer: object) => Promise<void>,
+  signal: AbortSignal,
+) => Promise<void>
 
 interface StreamHandler {
   // biome-ignore lint/suspicious/noExplicitAny: as above
@@ -42,6 +56,8 @@ export interface Duplex<Answer> {
   access(): Access
   /** Returns false where the peer is slow: `drained` is called once it takes more. */
   send(answer: Answer): boolean
+  /** Ends the stream. */
+  fail(error: unknown): void
 }
 
 /** One of etcd's services: its definition, and what carries it out. */
@@ -50,58 +66,99 @@ export interface Service {
   readonly implementation: UntypedServiceImplementation
 }
 
+interface Kinds {
+  readonly unary?: Readonly<Record<string, Unary>>
+  readonly streams?: Readonly<Record<string, Stream>>
+  readonly feeds?: Readonly<Record<string, Feed>>
+}
+
+type Callback = (error: Partial<ServiceError> | null, answer?: object) => void
+
 /** Puts a service together from what its methods do; others are `UNIMPLEMENTED`. */
 export function service(
   name: string,
   traffic: Traffic,
   backend: () => Backend,
-  unary: Readonly<Record<string, Unary>>,
-  streams: Readonly<Record<string, Stream>> = {},
+  { unary = {}, streams = {}, feeds = {} }: Kinds,
 ): Service {
+  const definition = serviceDefinition(name)
   const implementation: UntypedServiceImplementation = {}
   for (const [rpc, handle] of Object.entries(unary)) {
-    implementation[rpc] = (
-      call: ServerUnaryCall<unknown, object>,
-      callback: (error: Partial<ServiceError> | null, answer?: object) => void,
-    ) => {
-      let answer: object
+    implementation[rpc] = (call: ServerUnaryCall<Incoming, object>, callback: Callback) => {
+      const fail = (error: unknown) => callback(failure(error))
       try {
         traffic.arrive(rpc)
-        if (call.request === TOO_LARGE) throw refused('tooLarge')
-        answer = handle(call.request, OPEN.has(rpc) ? everything : accessOf(call, backend()))
+        const answer = handle(read(call.request), accessOf(call, call.request, backend()), () =>
+          signalOf(call),
+        )
+        if (answer instanceof Promise) answer.then(answer => callback(null, answer), fail)
+        else callback(null, answer)
       } catch (error) {
-        return callback(failure(error))
+        fail(error)
       }
-      callback(null, answer)
     }
   }
   for (const [rpc, handle] of Object.entries(streams)) {
-    implementation[rpc] = (call: ServerDuplexStream<object, object>) => {
-      serve(rpc, traffic, call, ({ send }) => handle({ send, access: () => accessOf(call, backend()) }))
-    }
+    implementation[rpc] = (call: ServerDuplexStream<Incoming, object>) =>
+      serve(rpc, traffic, call, backend, handle)
   }
+  for (const [rpc, handle] of Object.entries(feeds)) {
+    implementation[rpc] = (call: ServerWritableStream<Incoming, object>) =>
+      feed(rpc, traffic, call, backend, handle)
+  }
+  for (const rpc of backend().rules.lacks) delete implementation[rpc]
   traffic.serves(Object.keys(implementation))
-  return { definition: limited(serviceDefinition(name)), implementation }
+  for (const [rpc, { path, responseStream }] of Object.entries(definition)) {
+    implementation[rpc] ??= unknownMethod(path, responseStream)
+  }
+  return { definition: asEtcd(definition), implementation }
 }
 
-/** A definition whose requests are not even read where they are too large for etcd. */
-function limited(definition: ServiceDefinition): ServiceDefinition {
+function unknownMethod(path: string, responseStream: boolean) {
+  const [, service, rpc] = path.split('/')
+  const error = new EtcdError(status.UNIMPLEMENTED, `unknown method ${rpc} for service ${service}`)
+  return responseStream
+    ? (call: ServerWritableStream<unknown, unknown>) => call.emit('error', failure(error))
+    : (_: unknown, callback: Callback) => callback(failure(error))
+}
+
+/** A request with its size; one that is too large for gRPC was not read. */
+interface Incoming {
+  readonly size: number
+  readonly message: object | undefined
+}
+
+function asEtcd(definition: ServiceDefinition): ServiceDefinition {
   return Object.fromEntries(
     Object.entries(definition).map(([rpc, method]) => {
-      const read = method.requestDeserialize
-      const requestDeserialize = (bytes: Buffer) => (bytes.length > MAX_REQUEST ? TOO_LARGE : read(bytes))
-      return [rpc, method.requestStream ? method : { ...method, requestDeserialize }]
+      const requestDeserialize = (bytes: Buffer): Incoming => ({
+        size: bytes.length,
+        message: bytes.length > MAX_MESSAGE ? undefined : method.requestDeserialize(bytes),
+      })
+      const responseSerialize = (answer: object) => method.responseSerialize(withoutDefaults(answer))
+      return [rpc, { ...method, requestDeserialize, responseSerialize }]
     }),
   )
 }
 
-type Send = Duplex<object>['send']
+function read({ size, message }: Incoming): object {
+  if (message !== undefined) return message
+  const text = `grpc: received message larger than max (${size} vs. ${MAX_MESSAGE})`
+  throw new EtcdError(status.RESOURCE_EXHAUSTED, text)
+}
+
+function signalOf(call: { once(event: 'cancelled', listener: () => void): unknown }): AbortSignal {
+  const controller = new AbortController()
+  call.once('cancelled', () => controller.abort())
+  return controller.signal
+}
 
 function serve(
   rpc: string,
   traffic: Traffic,
-  call: ServerDuplexStream<object, object>,
-  handle: (call: { send: Send }) => StreamHandler,
+  call: ServerDuplexStream<Incoming, object>,
+  backend: () => Backend,
+  handle: Stream,
 ) {
   const closed = traffic.open(rpc)
   let handler: StreamHandler | undefined
@@ -112,12 +169,16 @@ function serve(
     handler = undefined
   }
 
+  function fail(error: unknown) {
+    finish()
+    call.emit('error', failure(error))
+  }
+
   function attempt(step: () => void) {
     try {
       step()
     } catch (error) {
-      finish()
-      call.emit('error', failure(error))
+      fail(error)
     }
   }
 
@@ -125,11 +186,15 @@ function serve(
   call.once('error', finish)
   attempt(() => {
     traffic.arrive(rpc)
-    handler = handle({ send: answer => call.writable && call.write(answer) })
+    handler = handle({
+      send: answer => call.writable && call.write(answer),
+      access: () => accessOf(call, undefined, backend()),
+      fail,
+    })
   })
   call.on('data', message => {
     traffic.receive(rpc)
-    attempt(() => handler?.receive(message))
+    attempt(() => handler?.receive(read(message)))
   })
   call.on('drain', () => handler?.drained?.())
   call.once('end', () => {
@@ -139,13 +204,45 @@ function serve(
   })
 }
 
+function feed(
+  rpc: string,
+  traffic: Traffic,
+  call: ServerWritableStream<Incoming, object>,
+  backend: () => Backend,
+  handle: Feed,
+) {
+  const closed = traffic.open(rpc)
+  const signal = signalOf(call)
+  async function send(answer: object) {
+    if (!call.writable || call.write(answer)) return
+    await new Promise(resolve => {
+      call.once('drain', resolve)
+      signal.addEventListener('abort', resolve, { once: true })
+    })
+  }
+  async function run() {
+    traffic.arrive(rpc)
+    await handle(read(call.request), accessOf(call, call.request, backend()), send, signal)
+  }
+  void run()
+    .then(
+      () => call.end(),
+      error => call.emit('error', failure(error)),
+    )
+    .finally(closed)
+}
+
 /** Who calls says its token, or else the name in its certificate. */
-function accessOf(call: Caller, { auth }: Backend): Access {
+function accessOf(call: Caller, request: Incoming | undefined, { auth }: Backend): Access {
   const token = call.metadata.get('token')[0] ?? call.metadata.get('authorization')[0]
-  if (token !== undefined) return auth.accessOf(token.toString())
-  if (!auth.enabled) return everything
   const name = call.getAuthContext().sslPeerCertificate?.subject?.CN
-  return name === undefined ? auth.accessOf(undefined) : auth.accessOfUser(String(name))
+  return auth.accessOf(
+    {
+      token: token?.toString().replace(/^Bearer /, ''),
+      certified: name === undefined ? undefined : String(name),
+    },
+    request !== undefined && request.size > MAX_REQUEST,
+  )
 }
 
 type Caller = Pick<ServerUnaryCall<unknown, object>, 'metadata' | 'getAuthContext'>

@@ -12,9 +12,6 @@ import { maintenanceService } from './maintenance-service.ts'
 import type { Traffic } from './traffic.ts'
 import { watchService } from './watch-service.ts'
 
-/** As in etcd: 1.5 MiB for a request, and some more for what is around it. */
-const MAX_MESSAGE = 2 * 1024 * 1024
-
 export interface EtcdServer {
   readonly endpoint: string
   readonly port: number
@@ -36,7 +33,7 @@ export interface ServerPlan {
 
 export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
   const { host, credentials, traffic, backend } = plan
-  const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE })
+  const server = new Server({ 'grpc.max_receive_message_length': -1 })
   const injector = server.createConnectionInjector(credentials)
   const listener = createListener(host, socket => injector.injectConnection(socket))
   // Below those of outgoing connections, so that it is still free when this etcd starts again.

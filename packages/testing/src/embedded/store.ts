@@ -24,7 +24,7 @@ export interface Reader {
   list(range: KeyRange, revision?: number): KeyValue[]
 }
 
-/** Several writes that make one revision. Nothing in it may fail: what could is checked before the first write. */
+/** Several writes that make one revision. */
 export interface Writer extends Reader {
   put(key: Buffer, value: Buffer, lease: Int64): void
   delete(range: KeyRange): KeyValue[]
@@ -39,11 +39,14 @@ export class Store implements Reader {
   #revision = 1
   #compacted = -1
   readonly #rules: Rules
-  readonly #onCommit: (changes: readonly Change[]) => void
+  readonly #beforeCommit: (changes: readonly Change[]) => void
+  readonly #afterCommit: () => void
 
-  constructor(rules: Rules, onCommit: (changes: readonly Change[]) => void) {
+  /** What happens before a commit can still refuse it, if it has changed nothing then. */
+  constructor(rules: Rules, beforeCommit: (changes: readonly Change[]) => void, afterCommit: () => void) {
     this.#rules = rules
-    this.#onCommit = onCommit
+    this.#beforeCommit = beforeCommit
+    this.#afterCommit = afterCommit
   }
 
   get revision(): number {
@@ -59,6 +62,11 @@ export class Store implements Reader {
     return this.#index.get(keyText(key), this.#revision)
   }
 
+  /** A key as it was at a revision, unless that is compacted. */
+  at(key: KeyText, revision: number): KeyValue | undefined {
+    return revision < this.#compacted ? undefined : this.#index.get(key, revision)
+  }
+
   list(range: KeyRange, revision: number = this.#revision): KeyValue[] {
     const found: KeyValue[] = []
     this.#index.each(range, revision, state => found.push(state))
@@ -71,14 +79,21 @@ export class Store implements Reader {
     if (revision < this.#compacted) throw refused('compacted')
   }
 
-  /** Writes what `run` writes as one revision, or as none if that is nothing. */
+  /** Writes what `run` writes as one revision, or as none if that is nothing. Whatever throws leaves no trace. */
   write<Result>(run: (writer: Writer) => Result): Result {
     const changes: Change[] = []
-    const result = run(this.#writer(changes))
+    let result: Result
+    try {
+      result = run(this.#writer(changes))
+      if (changes.length > 0) this.#beforeCommit(changes)
+    } catch (error) {
+      for (const { key } of changes.reverse()) this.#index.removeLast(key)
+      throw error
+    }
     if (changes.length > 0) {
       this.#revision += 1
       this.#log.push(changes)
-      this.#onCommit(changes)
+      this.#afterCommit()
     }
     return result
   }
@@ -95,11 +110,12 @@ export class Store implements Reader {
     this.#index.compact(revision)
     this.#log.splice(0, revision - this.#logStart)
     this.#logStart = Math.max(this.#logStart, revision)
-    // etcd keeps what this very revision left of each key, but no longer what was there before
+    // etcd keeps what this very revision left of each key
     if (this.#log.length > 0 && this.#logStart === revision) {
       const last = new Map(this.#log[0]!.map(change => [change.key, change]))
-      const kept = [...last.values()].filter(({ kv }) => kv.version > 0 || this.#rules.keepsCompactedDeletes)
-      this.#log[0] = kept.map(change => ({ ...change, before: undefined }))
+      this.#log[0] = [...last.values()].filter(
+        ({ kv }) => kv.version > 0 || this.#rules.keepsCompactedDeletes,
+      )
     }
   }
 

@@ -16,6 +16,8 @@ export interface Sink {
   events(events: Event[], revision: number): void
   /** The watch has ended: what it needs next is compacted. */
   compacted(revision: number): void
+  /** The watch has ended: what it was to be handed could not be. */
+  failed(error: unknown): void
 }
 
 export interface WatchOptions {
@@ -55,19 +57,28 @@ export class WatchHub {
   open(options: WatchOptions, sink: Sink): Watch {
     const store = this.#store
     let next = options.from
+    const handOut = () => {
+      while (next <= store.revision && this.#watches.has(watch) && !sink.isFull()) {
+        if (next < store.compacted) {
+          watch.end()
+          return sink.compacted(store.compacted)
+        }
+        const last = Math.min(next + BATCH - 1, store.revision)
+        const events = eventsBetween(store, next, last, options)
+        next = last + 1
+        if (events.length > 0) sink.events(events, store.revision)
+      }
+    }
     const watch: Watch = {
       isSynced: () => this.#watches.has(watch) && !this.#late.has(watch) && next > store.revision,
       catchUp: () => {
         if (this.#late.has(watch)) return
-        while (next <= store.revision && this.#watches.has(watch) && !sink.isFull()) {
-          if (next < store.compacted) {
-            watch.end()
-            return sink.compacted(store.compacted)
-          }
-          const last = Math.min(next + BATCH - 1, store.revision)
-          const events = eventsBetween(store, next, last, options)
-          next = last + 1
-          if (events.length > 0) sink.events(events, store.revision)
+        // who writes has nothing to do with it
+        try {
+          handOut()
+        } catch (error) {
+          watch.end()
+          sink.failed(error)
         }
       },
       end: () => {
@@ -100,11 +111,16 @@ function eventsBetween(store: Store, first: number, last: number, options: Watch
   const { range, filters, prevKv } = options
   const events: Event[] = []
   for (let revision = first; revision <= last; revision++) {
-    for (const { key, kv, before } of store.changesAt(revision) ?? []) {
+    for (const { key, kv } of store.changesAt(revision) ?? []) {
       const type = kv.version === 0 ? DELETE : PUT
       if (!contains(range, key) || filters.includes(type)) continue
-      const prev = prevKv && before !== undefined ? { prev_kv: before } : {}
-      events.push({ type, kv: type === PUT ? kv : { key: kv.key, mod_revision: revision }, ...prev })
+      // what one transaction wrote over within itself is nothing former
+      const prev = prevKv && kv.create_revision !== revision ? store.at(key, revision - 1) : undefined
+      events.push({
+        type,
+        kv: type === PUT ? kv : { key: kv.key, mod_revision: revision },
+        ...(prev && { prev_kv: prev }),
+      })
     }
   }
   return events

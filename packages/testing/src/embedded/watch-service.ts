@@ -1,7 +1,7 @@
 import type { Backend } from './backend.ts'
 import type { EtcdError } from './errors.ts'
 import { fragments } from './fragments.ts'
-import { type KeyRange, keyRange } from './key-range.ts'
+import { type KeyRange, keyRange, LAST } from './key-range.ts'
 import { type Duplex, type Service, service } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
 import type { Watch } from './watch-hub.ts'
@@ -22,7 +22,9 @@ const CODES: Readonly<Record<number, string>> = {
 const SMALLEST_KEY = Buffer.from([0])
 
 export function watchService(backend: () => Backend, traffic: Traffic): Service {
-  return service('Watch', traffic, backend, {}, { Watch: call => openStream(backend(), call) })
+  return service('etcdserverpb.Watch', traffic, backend, {
+    streams: { Watch: call => openStream(backend(), call) },
+  })
 }
 
 interface Open {
@@ -33,7 +35,10 @@ interface Open {
 }
 
 /** One stream with its watches. */
-function openStream({ hub, header, clock, store, rules }: Backend, { send: write, access }: Duplex<object>) {
+function openStream(
+  { hub, header, clock, store, rules }: Backend,
+  { send: write, access, fail }: Duplex<object>,
+) {
   const watches = new Map<Int64, Open>()
   let full = false
   let nextId = 0n
@@ -52,10 +57,11 @@ function openStream({ hub, header, clock, store, rules }: Backend, { send: write
     if (rules.refusesNegativeStart && start < 0) {
       return refuse('etcdserver: mvcc: required revision has been compacted')
     }
-    if (range.end !== undefined && range.end <= range.start) return refuse('mvcc: watcher range is empty')
     const { watch_id = '0' } = request
-    const denied = reasonNotToRead(range)
+    const open = range.end === LAST && !rules.guardsOpenEndOfWatches
+    const denied = reasonNotToRead(open ? { start: range.start, end: undefined } : range)
     if (denied !== undefined) return refuse(denied)
+    if (range.end !== undefined && range.end <= range.start) return refuse('mvcc: watcher range is empty')
     const id = watch_id === '0' ? freeId() : watch_id
     if (watches.has(id)) return refuse('mvcc: duplicate watch ID provided on the WatchStream')
     // -1 is where a store begins that was never compacted; etcd then delivers nothing of the past
@@ -74,6 +80,7 @@ function openStream({ hub, header, clock, store, rules }: Backend, { send: write
         const response = { header: { ...header(), revision }, watch_id: id }
         for (const part of fragments(events, request.fragment === true)) send({ ...response, ...part })
       },
+      failed: fail,
       compacted(revision) {
         // its id stays taken until the client cancels it
         stopProgress()

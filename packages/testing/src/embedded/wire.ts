@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { ServiceDefinition } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
+import { fromJSON, loadSync, type PackageDefinition } from '@grpc/proto-loader'
+import { NEWER, withNewer } from './newer.ts'
 
 /**
  * A 64-bit integer of etcd's messages. Those that come in are decimal strings and stay exact. What we count ourselves,
@@ -114,18 +115,38 @@ export interface WatchRequest {
   progress_request?: object
 }
 
-/** Where the published etcd client keeps etcd's own definitions of its messages. */
+/** Where the published etcd client keeps etcd's own definitions of its messages, as they were in etcd 3.4. */
 const RPC_PROTO = createRequire(import.meta.url).resolve('etcd3/proto/rpc.proto')
 
-let loaded: ReturnType<typeof loadSync> | undefined
-
-/** The definition of one of etcd's services, such as `KV`. */
-export function serviceDefinition(name: string): ServiceDefinition {
-  loaded ??= loadSync(RPC_PROTO, {
-    keepCase: true,
-    longs: String,
-    enums: Number as never, // numbers, as they are on the wire
-    arrays: true,
-  })
-  return loaded[`etcdserverpb.${name}`] as ServiceDefinition
+const OPTIONS = {
+  keepCase: true,
+  longs: String,
+  enums: Number as never, // numbers, as they are on the wire
+  arrays: true,
 }
+
+let loaded: PackageDefinition | undefined
+
+/** The definition of one of etcd's services, such as `etcdserverpb.KV`. */
+export function serviceDefinition(name: string): ServiceDefinition {
+  loaded ??= withNewer(loadSync(RPC_PROTO, OPTIONS), fromJSON(NEWER as never, OPTIONS))
+  return loaded[name] as ServiceDefinition
+}
+
+/** What is left out on the wire: fields that have their default. */
+export function withoutDefaults(message: object): object {
+  const kept: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(message)) {
+    if (Array.isArray(value)) {
+      if (value.length > 0) kept[name] = value.map(item => (isMessage(item) ? withoutDefaults(item) : item))
+    } else if (Buffer.isBuffer(value)) {
+      if (value.length > 0) kept[name] = value
+    } else if (isMessage(value)) kept[name] = withoutDefaults(value)
+    // 64-bit numbers are text
+    else if (value && value !== '0') kept[name] = value
+  }
+  return kept
+}
+
+const isMessage = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Buffer.isBuffer(value)

@@ -6,6 +6,7 @@ import { type Answer, type EtcdClient, type EtcdStream, etcdClient } from '../su
 
 /** What a case works with: an etcd that no other case uses at the same time, but that may hold older keys. */
 export interface Subject extends EtcdClient {
+  readonly port: number
   /** Starts with what no other key starts with. */
   key(name: string): string
   /** The revision that the store is at. */
@@ -21,6 +22,9 @@ export interface Subject extends EtcdClient {
 export const etcdVersion = /(\d+\.\d+)/.exec(
   execFileSync(findEtcd(undefined), ['--version'], { encoding: 'utf8' }),
 )![0] as EtcdVersion
+
+/** Whether the etcd is of this version or a newer one: some cases hold only there. */
+export const since = (version: EtcdVersion): boolean => etcdVersion >= version
 
 /** Runs the same cases on the real etcd and on the embedded one. */
 export function conform(
@@ -52,7 +56,16 @@ export function conform(
 
     const prefix = () => `/${String(number).padStart(3, '0')}/`
     const subject: Subject = {
+      get port() {
+        return etcd.port
+      },
       call: (...args) => client.call(...args),
+      callBare: (...args) => client.callBare(...args),
+      feed(...args) {
+        const stream = client.feed(...args)
+        streams.push(stream)
+        return stream
+      },
       stream(...args) {
         const stream = client.stream(...args)
         streams.push(stream)

@@ -1,6 +1,8 @@
 import { expect } from 'vitest'
 import type { Answer } from '../support/etcd-client.ts'
-import { conform, etcdVersion, eventsOf, keysOf, refusal } from './conform.ts'
+import { conform, etcdVersion, eventsOf, keysOf, refusal, since } from './conform.ts'
+
+const from35 = since('3.5')
 
 const notFound = refusal(5, 'requested lease not found')
 
@@ -220,8 +222,27 @@ conform('Cluster and Maintenance', (test, etcd) => {
     expect(Number((await etcd.call('Status')).raftIndex)).toBeGreaterThan(before)
   })
 
-  test('there is no alarm', async () => {
-    expect(await etcd.call('Alarm')).toEqual({ alarms: [], header: null })
+  test(`there is no alarm, and the answer ${from35 ? 'has a header' : 'has no header'}`, async () => {
+    const { alarms, header } = await etcd.call('Alarm')
+    expect(alarms).toEqual([])
+    expect(header === null).toBe(!from35)
+  })
+
+  test(`Status ${since('3.6') ? 'tells of storage, quota and downgrade' : 'tells nothing of storage, quota and downgrade'}`, async () => {
+    const told = async () => {
+      const { storageVersion, dbSizeQuota, downgradeInfo } = await etcd.call('Status')
+      return { storageVersion, dbSizeQuota, downgradeInfo }
+    }
+    // for a moment after its start, etcd says that its storage is older
+    await expect.poll(told).toEqual(
+      since('3.6')
+        ? {
+            storageVersion: `${etcdVersion}.0`,
+            dbSizeQuota: '2147483648',
+            downgradeInfo: { enabled: false, targetVersion: '' },
+          }
+        : { storageVersion: '', dbSizeQuota: '0', downgradeInfo: null },
+    )
   })
 
   test('it can be defragmented', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { conform, endOf, keysOf, refusal } from './conform.ts'
+import { conform, endOf, keysOf, refusal, since } from './conform.ts'
 
 conform('Range', (test, etcd) => {
   const fill = async (...keys: string[]) => {
@@ -35,9 +35,29 @@ conform('Range', (test, etcd) => {
     expect(keysOf(await etcd.range({ key: etcd.key('b'), range_end: '\0' }))).toEqual(['b', 'c'])
   })
 
-  test('an end that is sent but empty means all keys from the start on, too', async () => {
+  test(`an end that is sent but empty ${since('3.7') ? 'is none' : 'means all keys from the start on, too'}`, async () => {
     await fill('a', 'b', 'c')
-    expect(keysOf(await etcd.range({ key: etcd.key('b'), range_end: '' }))).toEqual(['b', 'c'])
+    expect(keysOf(await etcd.range({ key: etcd.key('b'), range_end: '' }))).toEqual(
+      since('3.7') ? ['b'] : ['b', 'c'],
+    )
+  })
+
+  test(`a sort order that is none is ${since('3.6') ? 'refused' : 'no order'}`, async () => {
+    await fill('b', 'a')
+    const read = etcd.range({ sort_order: 99 })
+    if (since('3.6')) await expect(read).rejects.toMatchObject(refusal(3, 'invalid sort option'))
+    else expect(keysOf(await read)).toEqual(['a', 'b'])
+  })
+
+  // older ones end at once
+  test.runIf(since('3.6'))('a sort target that is none is refused, also within a transaction', async () => {
+    const request = { key: etcd.key('a'), sort_target: 99, sort_order: 1 }
+    const refused = refusal(3, 'invalid sort option')
+    await expect(etcd.call('Range', request)).rejects.toMatchObject(refused)
+    await expect(etcd.call('Txn', { success: [{ request_range: request }] })).rejects.toMatchObject(refused)
+    await expect(etcd.call('Range', { ...request, key: '' })).rejects.toMatchObject(
+      refusal(3, 'key is not provided'),
+    )
   })
 
   test('zero bytes for start and end mean all keys', async () => {
@@ -80,6 +100,15 @@ conform('Range', (test, etcd) => {
     const { kvs } = await etcd.range({ keys_only: true })
     expect(kvs[0]).toMatchObject({ key: Buffer.from(etcd.key('a')), value: Buffer.alloc(0), version: '1' })
     expect(Number(kvs[0].mod_revision)).toBe(await etcd.revision())
+  })
+
+  test(`keys_only gives ${since('3.7') ? 'no leases, unless it sorts by value' : 'leases'}`, async () => {
+    const { ID } = await etcd.call('LeaseGrant', { TTL: 60 })
+    await etcd.put('a', 'x', { lease: ID })
+    const leaseOf = async (more: object) => (await etcd.range({ keys_only: true, ...more })).kvs[0].lease
+    expect(await leaseOf({})).toBe(since('3.7') ? '0' : ID)
+    expect(await leaseOf({ sort_target: 'Value' })).toBe(ID)
+    await etcd.call('LeaseRevoke', { ID })
   })
 
   test('a past revision shows the keys as they were, under the current header', async () => {

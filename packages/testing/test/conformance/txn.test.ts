@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { Answer } from '../support/etcd-client.ts'
-import { conform, endOf, keysOf, refusal } from './conform.ts'
+import { conform, endOf, keysOf, refusal, since } from './conform.ts'
 
 conform('Txn', (test, etcd) => {
   const txn = (request: object) => etcd.call('Txn', request)
@@ -217,12 +217,12 @@ conform('Txn', (test, etcd) => {
     expect((await etcd.range()).kvs[0].version).toBe('1')
   })
 
-  test('an end that is sent but empty means all that follow, unless the transaction writes', async () => {
+  test(`an end that is sent but empty ${since('3.7') ? 'is none' : 'means all that follow, unless the transaction writes'}`, async () => {
     await etcd.put('b')
     const empty = get('a', { range_end: '' })
     const counts = async (...success: object[]) =>
       (await txn({ success })).responses.map((answer: Answer) => answer.response_range?.count)
-    expect(await counts(empty)).toEqual(['1'])
+    expect(await counts(empty)).toEqual([since('3.7') ? '0' : '1'])
     expect(await counts(empty, put('c'))).toEqual(['0', undefined])
   })
 
@@ -266,6 +266,21 @@ conform('Txn', (test, etcd) => {
       refusal(3, 'key not found'),
     )
     expect(await etcd.revision()).toBe(before)
+  })
+
+  test(`of several that would fail, ${since('3.6') ? 'the first is told' : 'puts are told before ranges'}`, async () => {
+    const [range, unleased] = [get('a', { revision: 999_999 }), put('a', '', { lease: 99 })]
+    const future = refusal(11, 'mvcc: required revision is a future revision')
+    const missing = refusal(5, 'requested lease not found')
+    await expect(txn({ success: [range, unleased] })).rejects.toMatchObject(since('3.6') ? future : missing)
+    await expect(txn({ success: [unleased, range] })).rejects.toMatchObject(missing)
+  })
+
+  test(`of a lease and a key that are both missing, the ${since('3.7') ? 'lease' : 'key'} is told`, async () => {
+    const both = put('none', '', { lease: 99, ignore_value: true })
+    await expect(txn({ success: [both] })).rejects.toMatchObject(
+      since('3.7') ? refusal(5, 'requested lease not found') : refusal(3, 'key not found'),
+    )
   })
 
   test('what would fail in operations that are not carried out does not matter', async () => {

@@ -3,23 +3,31 @@ import {
   type ChannelCredentials,
   Client,
   type ClientDuplexStream,
+  type ClientReadableStream,
   credentials,
   Metadata,
   type ServiceDefinition,
   type StatusObject,
 } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
+import { fromJSON, loadSync } from '@grpc/proto-loader'
+import { NEWER, withNewer } from '../../src/embedded/newer.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked at field by field
 export type Answer = any
 
-const proto = loadSync(createRequire(import.meta.url).resolve('etcd3/proto/rpc.proto'), {
-  ...{ keepCase: true, longs: String, enums: String, defaults: true, arrays: true },
-})
+/** Of etcd 3.4, and of what is newer. */
+function methodsFor(options: object): [string, ServiceDefinition[string]][] {
+  const rpcProto = createRequire(import.meta.url).resolve('etcd3/proto/rpc.proto')
+  const proto = withNewer(loadSync(rpcProto, options), fromJSON(NEWER as never, options))
+  return Object.entries(proto)
+    .filter(([name]) => /^(etcdserverpb|v3lockpb|v3electionpb)\.[A-Z]\w+$/.test(name))
+    .flatMap(([, service]) => Object.entries(service as ServiceDefinition))
+}
 
-const methods = Object.entries(proto)
-  .filter(([name]) => /^etcdserverpb\.[A-Z]\w+$/.test(name))
-  .flatMap(([, service]) => Object.entries(service as ServiceDefinition))
+const methods = methodsFor({ keepCase: true, longs: String, enums: String, defaults: true, arrays: true })
+
+/** Messages with the fields alone that were sent. */
+const bare = new Map(methodsFor({ keepCase: true, longs: String, enums: String }))
 
 const methodOf = (rpc: string) => methods.find(([name]) => name === rpc)![1]
 
@@ -27,7 +35,11 @@ const methodOf = (rpc: string) => methods.find(([name]) => name === rpc)![1]
 export interface EtcdClient {
   /** Rejects with gRPC's `code` and `details`, with 4 after `patience` ms, default 30,000. */
   call(rpc: string, request?: object, token?: string, patience?: number): Promise<Answer>
+  /** The same, and the answer has only those fields that were sent. */
+  callBare(rpc: string, request?: object, token?: string): Promise<Answer>
   stream(rpc: string, token?: string): EtcdStream
+  /** The messages that one request is answered with, then gRPC's status. */
+  feed(rpc: string, request: object, token?: string): EtcdStream
   close(): void
 }
 
@@ -53,14 +65,21 @@ export function etcdClient(
     'grpc.max_receive_message_length': -1,
     'grpc.use_local_subchannel_pool': 1,
   })
+  function unary(method: ServiceDefinition[string], request: object, token?: string, patience = 30_000) {
+    const { path, requestSerialize, responseDeserialize } = method
+    return new Promise<Answer>((resolve, reject) => {
+      const done = (error: Error | null, answer?: Answer) => (error ? reject(error) : resolve(answer))
+      const args = [bytes(request), metadataOf(token), { deadline: Date.now() + patience }, done] as const
+      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, ...args)
+    })
+  }
   return {
-    call(rpc, request = {}, token, patience = 30_000) {
+    call: (rpc, request = {}, token, patience) => unary(methodOf(rpc), request, token, patience),
+    callBare: (rpc, request = {}, token) => unary(bare.get(rpc)!, request, token),
+    feed(rpc, request, token) {
       const { path, requestSerialize, responseDeserialize } = methodOf(rpc)
-      return new Promise((resolve, reject) => {
-        const done = (error: Error | null, answer?: Answer) => (error ? reject(error) : resolve(answer))
-        const args = [bytes(request), metadataOf(token), { deadline: Date.now() + patience }, done] as const
-        client.makeUnaryRequest(path, requestSerialize, responseDeserialize, ...args)
-      })
+      const args = [bytes(request), metadataOf(token)] as const
+      return queue(client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, ...args))
     },
     stream(rpc, token) {
       const { path, requestSerialize, responseDeserialize } = methodOf(rpc)
@@ -72,7 +91,7 @@ export function etcdClient(
   }
 }
 
-function queue(stream: ClientDuplexStream<object, object>): EtcdStream {
+function queue(stream: ClientDuplexStream<object, object> | ClientReadableStream<object>): EtcdStream {
   const waiting: Answer[] = []
   let wake = () => {}
   const add = (message: Answer) => {
@@ -83,7 +102,7 @@ function queue(stream: ClientDuplexStream<object, object>): EtcdStream {
   stream.on('error', () => {})
   stream.on('status', ({ code, details }: StatusObject) => add({ code, details }))
   const self: EtcdStream = {
-    send: request => stream.write(bytes(request)),
+    send: request => void (stream as ClientDuplexStream<object, object>).write(bytes(request)),
     async next() {
       if (waiting.length === 0) {
         await new Promise<void>(resolve => {
@@ -98,7 +117,7 @@ function queue(stream: ClientDuplexStream<object, object>): EtcdStream {
       while (!isLast(messages.at(-1)))
       return messages
     },
-    end: () => stream.end(),
+    end: () => (stream as ClientDuplexStream<object, object>).end(),
     cancel: () => stream.cancel(),
     pause: () => stream.pause(),
     resume: () => stream.resume(),
@@ -106,7 +125,7 @@ function queue(stream: ClientDuplexStream<object, object>): EtcdStream {
   return self
 }
 
-const BYTES = new Set(['key', 'range_end', 'value'])
+const BYTES = new Set(['key', 'range_end', 'value', 'name'])
 
 /** With bytes where text was given for them. */
 function bytes(message: Answer): Answer {
