@@ -154,7 +154,7 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
       checkNotStopped()
       backend.auth.disable()
     },
-    // without a protocol: etcdctl 3.4 makes a header of it that Node's HTTP/2 does not take
+    // without a protocol: of one with TLS, etcdctl 3.4 makes a header that Node's HTTP/2 does not take
     etcdctl: (...args) =>
       runEtcdctl(
         findEtcdctl(),

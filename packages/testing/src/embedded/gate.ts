@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { ClientFrames } from './client-frames.ts'
 
 /** A connection as a server sees it, which can stand still: what comes in and what goes out both wait. */
 export interface Gate {
@@ -13,7 +14,8 @@ export interface Gate {
 /** Milliseconds for a peer to notice. */
 const PATIENCE = 100
 
-export function createGate(socket: Socket, held: boolean): Gate {
+/** Without TLS, what a client sends can be read on the way. */
+export function createGate(socket: Socket, held: boolean, readable: boolean): Gate {
   let waiting: (() => void)[] | undefined = held ? [] : undefined
 
   /** Runs it now, or once the gate is open. */
@@ -34,8 +36,13 @@ export function createGate(socket: Socket, held: boolean): Gate {
     },
   })
 
+  const give = (bytes: Buffer) => {
+    if (!stream.destroyed && !stream.readableEnded && !stream.push(bytes)) socket.pause()
+  }
+  const frames = readable ? new ClientFrames(give) : undefined
   socket.on('data', chunk => {
-    if (!stream.push(chunk)) socket.pause()
+    if (frames === undefined) give(chunk)
+    else frames.take(chunk)
   })
   socket.on('end', () => pass(() => stream.push(null)))
   socket.on('error', error => pass(() => stream.destroy(error)))

@@ -14,11 +14,11 @@ export interface Listener {
   close(): Promise<void>
 }
 
-export function createListener(host: string, accept: (connection: Duplex) => void): Listener {
+export function createListener(host: string, tls: boolean, accept: (connection: Duplex) => void): Listener {
   const connections = new Map<Socket, Gate>()
   let held = false
   const server = createServer({ noDelay: true }, socket => {
-    const gate = createGate(socket, held)
+    const gate = createGate(socket, held, !tls)
     connections.set(socket, gate)
     socket.unref().once('close', () => connections.delete(socket))
     gate.stream.on('error', () => {})

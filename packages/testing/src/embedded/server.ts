@@ -35,7 +35,7 @@ export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
   const { host, credentials, traffic, backend } = plan
   const server = new Server({ 'grpc.max_receive_message_length': -1 })
   const injector = server.createConnectionInjector(credentials)
-  const listener = createListener(host, socket => injector.injectConnection(socket))
+  const listener = createListener(host, plan.tls !== undefined, socket => injector.injectConnection(socket))
   // Below those of outgoing connections, so that it is still free when this etcd starts again.
   const port = await listenOnFreePort(port => listener.listen(port), plan.port === 0 ? undefined : plan.port)
   const endpoint = endpointUrl(host, port, plan.tls)

@@ -2,7 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type Etcd, startEtcd, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { etcdVersion } from './conform.ts'
+import { findEtcd, findEtcdctl } from '../../src/binary.ts'
+import { runEtcdctl } from '../../src/etcdctl.ts'
+import { etcdVersion, since } from './conform.ts'
+
+/** The one that goes with the real etcd, for both. */
+const bin = findEtcdctl(findEtcd(undefined))
+const etcdctl = ({ endpoint }: Etcd, ...args: string[]) =>
+  runEtcdctl(bin, { endpoint, tls: undefined, auth: undefined }, args)
 
 let etcds: Etcd[]
 /** As etcdctl prints them: in hex without leading zeros, so of no fixed length. */
@@ -10,7 +17,7 @@ const memberIds = new Map<Etcd, string>()
 
 beforeAll(async () => {
   etcds = await Promise.all([startEtcdBinary(), startEtcd({ version: etcdVersion })])
-  for (const etcd of etcds) memberIds.set(etcd, (await etcd.etcdctl('member', 'list')).split(',')[0]!)
+  for (const etcd of etcds) memberIds.set(etcd, (await etcdctl(etcd, 'member', 'list')).split(',')[0]!)
 })
 afterAll(() => Promise.all(etcds.map(etcd => etcd.stop())))
 
@@ -32,7 +39,7 @@ const comparable = (output: string, etcd: Etcd) =>
 async function onBoth(args: string[], mask: (text: string) => string = text => text): Promise<string> {
   const [real, embedded] = await Promise.all(
     etcds.map(etcd =>
-      etcd.etcdctl(...args).then(
+      etcdctl(etcd, ...args).then(
         output => mask(comparable(output, etcd)),
         ({ stderr }) => mask(comparable(`failed: ${stderr}`, etcd)).replace(/\{"level".*\n/g, ''),
       ),
@@ -75,12 +82,12 @@ test('put, get and del print the same in every format', async () => {
 test('leases print the same, from grant to revocation', async () => {
   // an id cannot be chosen with etcdctl, so each has its own
   const ids = await Promise.all(
-    etcds.map(async etcd => / ([0-9a-f]+) granted/.exec(await etcd.etcdctl('lease', 'grant', '1000'))![1]!),
+    etcds.map(async etcd => / ([0-9a-f]+) granted/.exec(await etcdctl(etcd, 'lease', 'grant', '1000'))![1]!),
   )
   const withIds = async (args: string[]) => {
     const [real, embedded] = await Promise.all(
       etcds.map(async (etcd, index) => {
-        const output = await etcd.etcdctl(...args.map(arg => arg.replace('ID', ids[index]!)))
+        const output = await etcdctl(etcd, ...args.map(arg => arg.replace('ID', ids[index]!)))
         return output.replaceAll(ids[index]!, 'ID').replaceAll(String(BigInt(`0x${ids[index]}`)), 'DECIMAL')
       }),
     )
@@ -108,21 +115,21 @@ test('leases print the same, from grant to revocation', async () => {
 
 test('members, health and status print the same, but for ids and sizes', async () => {
   for (const format of ['simple', 'json', 'table']) {
-    const cells = (text: string) => text.replace(/ +/g, ' ').replace(/-+/g, '-')
+    const cells = (text: string) => text.replace(/ +/g, ' ').replace(/[-─]+/g, '-')
     await onBoth(['member', 'list', '-w', format], cells)
     await onBoth(['endpoint', 'health', '-w', format], text =>
       cells(text)
         .replace(/[\d.]+(ms|µs|s)\b/, 'TIME')
         .replace(/"took":"[^"]+"/, 'TIME'),
     )
-    const numbers = (text: string) => cells(text).replace(/(true|false)(,| \|).*/g, '$1 NUMBERS')
+    const numbers = (text: string) => cells(text).replace(/(true|false)(,| [|│]).*/g, '$1 NUMBERS')
     await onBoth(['endpoint', 'status', '-w', format], numbers)
   }
 })
 
 test('compaction and alarms print the same', async () => {
   for (const value of ['1', '2', '3']) await onBoth(['put', 'compacted', value])
-  const { header } = JSON.parse(await etcds[1]!.etcdctl('get', 'compacted', '-w', 'json'))
+  const { header } = JSON.parse(await etcdctl(etcds[1]!, 'get', 'compacted', '-w', 'json'))
   const revision = String(header.revision)
   await onBoth(['compaction', revision])
   await onBoth(['compaction', revision])
@@ -134,8 +141,9 @@ test('compaction and alarms print the same', async () => {
 
 /** Runs it with some input until it ends, or its output has a last line. */
 async function interactively(etcd: Etcd, args: string[], input: string, last?: RegExp): Promise<string> {
-  const child: ChildProcess = spawn('etcdctl', ['--endpoints', `127.0.0.1:${etcd.port}`, ...args], {
-    env: { PATH: process.env.PATH, ETCDCTL_API: '3' },
+  const child: ChildProcess = spawn(bin, ['--endpoints', etcd.endpoint, ...args], {
+    // newer ones warn of a variable that chooses the API
+    env: { PATH: process.env.PATH, ...(!since('3.5') && { ETCDCTL_API: '3' }) },
   })
   onTestFinished(() => {
     child.kill('SIGKILL')
@@ -169,8 +177,8 @@ test('transactions print the same', async () => {
 })
 
 test('watches print the same, from the past and from now on', async () => {
-  const first = JSON.parse(await etcds[1]!.etcdctl('put', 'watched', '0', '-w', 'json')).header.revision
-  await etcds[0]!.etcdctl('put', 'watched', '0')
+  const first = JSON.parse(await etcdctl(etcds[1]!, 'put', 'watched', '0', '-w', 'json')).header.revision
+  await etcdctl(etcds[0]!, 'put', 'watched', '0')
   await onBoth(['put', 'watched', '1'])
   await onBoth(['del', 'watched'])
   await onBoth(['put', 'watched/below', '2'])
