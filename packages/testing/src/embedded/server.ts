@@ -5,9 +5,11 @@ import { listenOnFreePort } from '../free-port.ts'
 import { authService } from './auth-service.ts'
 import type { Backend } from './backend.ts'
 import { clusterService } from './cluster-service.ts'
+import { electionService } from './election-service.ts'
 import { kvService } from './kv-service.ts'
 import { leaseService } from './lease-service.ts'
 import { createListener, type Listener } from './listener.ts'
+import { lockService } from './lock-service.ts'
 import { maintenanceService } from './maintenance-service.ts'
 import type { Traffic } from './traffic.ts'
 import { watchService } from './watch-service.ts'
@@ -46,6 +48,8 @@ export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
     authService(backend, traffic),
     clusterService(backend, traffic, endpoint),
     maintenanceService(backend, traffic),
+    lockService(backend, traffic),
+    electionService(backend, traffic),
   ]) {
     server.addService(definition, implementation)
   }
