@@ -1,6 +1,7 @@
 // Runs the tests that talk to etcd on each supported version of it, one after another: `npm run etcd-matrix`, or
 // `npm run etcd-matrix 3.5 3.7`. Those of servers, of formats and of the packages above core are left out: what they say to
-// etcd is what a registration and a discovery say. With `-- --whole` all of core, and packages/testing.
+// etcd is what a registration and a discovery say. The embedded etcd is compared with each of them. With `-- --whole` all of
+// core, and packages/testing.
 import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -14,7 +15,10 @@ const { values, positionals } = parseArgs({
 const aboutEtcd = ['connection', 'discovery', 'networks', 'registration', 'security', 'client', 'every-code']
 const selected = values.whole
   ? ['--project=core', '--project=testing']
-  : ['--project=core', ...aboutEtcd.map(name => `packages/core/test/${name}`)]
+  : [
+      ...['--project=core', '--project=testing', 'packages/testing/test/conformance'],
+      ...aboutEtcd.map(name => `packages/core/test/${name}`),
+    ]
 
 /**
  * Puts into the folder an `etcd` that notes that it was started and becomes the given one, so that a run on another
