@@ -1,0 +1,2 @@
+export const clientVersions: string[]
+export function clientBinary(version: string): string
