@@ -34,6 +34,7 @@ const comparable = (output: string, etcd: Etcd) =>
     .replace(/http:\/\/(localhost|127\.0\.0\.1):\d+/g, 'PEER')
     .replace(/etcd-[0-9a-f]+-1|embedded/g, 'NAME')
     .replace(/\d+ [kM]B/g, 'SIZE')
+    .replace(/\d+%/g, 'PERCENT')
     .replace(/took = .*/, 'took')
 
 async function onBoth(args: string[], mask: (text: string) => string = text => text): Promise<string> {
