@@ -14,6 +14,8 @@ export const peers =
 
 /** The path of a peer's program. It is built if need be. */
 export function peerBinary(name) {
+  if (!existsSync(join(modules, name, 'main.go')))
+    throw new Error(`No such peer: ${name}. They are the folders of fixtures/peers/go.`)
   const beside = shared.map(folder => join(modules, folder))
   const folder = builtModule({ source: join(modules, name), name: `peers/${name}`, as: 'peer', beside })
   return join(folder, 'peer')

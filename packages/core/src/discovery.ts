@@ -80,7 +80,10 @@ export class TableDiscovery extends Emitter<DiscoveryEvents> implements Discover
       if (!listed && lastError?.retryable === false) throw lastError
       return ready
     }
-    const message = () => abortedText(`"${this.name}" is listed`, this.#source.table.lastError)
+    const message = () => {
+      const { listed, lastError } = this.#source.table
+      return abortedText(`"${this.name}" is ${listed ? 'followed by a watch' : 'listed'}`, lastError)
+    }
     await this.#waiters.until(check, { signal, message })
   }
 

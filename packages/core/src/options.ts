@@ -98,7 +98,7 @@ export function resolveOptions(
   const { requestTimeout = 3000, allow } = options
   const given = options.namespace
   const namespace: RegistryNamespace =
-    given === undefined ? { default: '/services' } : { given: checkedNamespace(given) }
+    given === undefined ? { default: '/services' } : { given: given === '/' ? '' : checkedNamespace(given) }
   const formats = resolveFormats(options.format ?? 'json', namespace)
   refuseSharedKeys(formats)
   const { ttl = formats[0]!.format.defaults?.ttl ?? 10 } = options

@@ -127,7 +127,10 @@ export interface ServiceInstance {
   /** URLs without a path, such as `http://10.0.0.5:8000`. */
   readonly endpoints: readonly string[]
   readonly status: InstanceStatus
-  /** Its key in etcd; where it would be while it has none, as one of weight 0 in a format without weights. */
+  /**
+   * Its key in etcd; where it would be while it has none, as one of weight 0 in a format without weights. `''` where the
+   * format has none for it.
+   */
   readonly key: string
 }
 
@@ -207,7 +210,7 @@ export interface Discovery
   readonly name: string
   /**
    * Resolves once the first list is kept current by a watch, so that it is not stale; after the list alone where the watch
-   * fails. Rejects on abort (`ERR_ABORTED`), on close (`ERR_CLOSED`), or with a permanent error; it goes on trying.
+   * failed. Rejects on abort (`ERR_ABORTED`), on close (`ERR_CLOSED`), or with a permanent error; it goes on trying.
    */
   ready(options?: { signal?: AbortSignal | undefined }): Promise<void>
   /** All registered instances, `leaving` and `suspended` ones too; the same frozen array until something changes. */

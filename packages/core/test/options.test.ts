@@ -110,6 +110,8 @@ test.each<[object, string, RegExp]>([
   [odd({ namespace: {} }), 'namespace', /\{ fixed \} or \{ default \}/],
   [odd({ namespace: { fixed: 5 } }), 'namespace', /\{ fixed \} or \{ default \}/],
   [odd({ namespace: { default: '/prod/' } }), 'namespace', /without a slash at its end/],
+  [odd({ isAnother: 'yes' }), 'isAnother', /a function/],
+  [odd({ keepsSlash: false }), 'keepsSlash', /true, or left out/],
   [odd({ defaults: null }), 'defaults', /an object/],
   [odd({ defaults: { ttl: '30' } }), 'defaults.ttl', /seconds from 2 on/],
   [odd({ defaults: { ttl: 1 } }), 'defaults.ttl', /seconds from 2 on/],
@@ -621,6 +623,7 @@ test('the namespace of a format: its own, else the one that was given, else what
   // Kratos and Kitex put a slash after whatever they were given.
   expect(placed({ format: ['json', 'kratos'], namespace: '/a/' })).toEqual(['/a', '/a/'])
   expect(placed({ format: ['json', 'kitex'], namespace: '/a/' })).toEqual(['/a', '/a/'])
+  expect(placed({ format: 'kratos', namespace: '/' })).toEqual([''])
   expect(placed({ format: [kratosFormat({ namespace: '/b/' }), jsonFormat({ namespace: '/c/' })] })).toEqual([
     '/b/',
     '/c',
@@ -658,6 +661,8 @@ test.each<[() => unknown, string, RegExp, string]>([
   [() => skydnsFormat({ priority: 65_536 }), 'priority', /from 1 to 65535/, '65536'],
   [() => skydnsFormat({ group: 7 as never }), 'group', /a string/, '7'],
   [() => skydnsFormat({ namespace: '/dns/prod' }), 'namespace', /one segment/, '"/dns/prod"'],
+  [() => skydnsFormat({ namespace: '/' }), 'namespace', /one segment/, '"/"'],
+  [() => skydnsFormat({ namespace: '' }), 'namespace', /one segment/, '""'],
   [() => traefikFormat({ namespace: '/traefik' }), 'namespace', /without a slash/, '"/traefik"'],
   [() => traefikFormat({ weight: 1 as never }), 'weight', /true or false/, '1'],
   [() => skydnsFormat({ mail: 'yes' as never }), 'mail', /true or false/, '"yes"'],

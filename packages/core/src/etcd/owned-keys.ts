@@ -38,8 +38,9 @@ export interface OwnedWrite {
 }
 
 /**
- * Puts and deletes in one transaction (or in two, where something has to be deleted first) that compares each key's revision and lease: it never touches what somebody
- * else wrote since. Gives the key that is not ours if there is one.
+ * Puts and deletes in one transaction that compares each key's revision and lease: it never touches what somebody else
+ * wrote since. What has to be deleted first is so in a transaction before it. Gives the key that is not ours if there is
+ * one.
  */
 export async function writeOwned(
   connection: Connection,
@@ -53,19 +54,23 @@ export async function writeOwned(
     ...deletes.map(removal),
   ]
   const stands = (key: string) => known.get(key) ?? ABSENT
-  /** Once: a process that lives, too, writes its own again. */
-  let isCleared = false
+  /** What this call deleted, once: who had it before may write it again, and is the older one all the same. */
+  const cleared = new Set<string>()
   for (let tries = 1; ; tries += 1) {
     const compare = keys.flatMap(key => unchanged(key, stands(key)))
     const others = puts.filter(
-      ({ key, isAnother }) => !isCleared && stands(key).revision > 0 && isAnother?.(stands(key).value),
+      ({ key, isAnother }) => !cleared.has(key) && stands(key).revision > 0 && isAnother?.(stands(key).value),
     )
+    // Puts that etcd refuses, for want of space, it refuses here, before anything is deleted.
+    if (others.length > 0) await connection.txn({ compare: NEVER, success: write, failure: [] })
     const success = others.length > 0 ? others.map(({ key }) => removal(key)) : write
     const answer = await connection.txn({ compare, success, failure: reads(keys) })
     const { revision } = answer
     if (answer.succeeded && others.length > 0) {
-      for (const { key } of others) known.set(key, ABSENT)
-      isCleared = true
+      for (const { key } of others) {
+        known.set(key, ABSENT)
+        cleared.add(key)
+      }
       continue
     }
     if (answer.succeeded) {
@@ -79,11 +84,16 @@ export async function writeOwned(
     if (fits || tries === MOST_TRIES)
       throw connection.distrust('a write', 'it refuses what fits the keys as it reads them')
     for (const [key, found] of all) {
-      if (found !== undefined && !mayTake(found)) return { refused: found }
+      if (found !== undefined && !cleared.has(key) && !mayTake(found)) return { refused: found }
       known.set(key, knownOf(found))
     }
   }
 }
+
+/** No key was created before 0. */
+const NEVER = [
+  { key: Buffer.from('/'), target: 'Create', result: 'Less', create_revision: '0' },
+] as unknown as ICompare[]
 
 /** The keys as they stand at one revision. */
 export async function readKeys(

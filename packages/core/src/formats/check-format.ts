@@ -37,6 +37,13 @@ export function checkFormat(format: object): InstanceFormat {
     '{ fixed } or { default }, a string without a slash at its end',
     place,
   )
+  const { isAnother } = format as Given
+  check(
+    isAnother === undefined || typeof isAnother === 'function',
+    'isAnother',
+    'a function, or left out',
+    isAnother,
+  )
   check(isObject(defaults), 'defaults', 'an object', defaults)
   const { ttl = 10, drainDelay = 0, id = () => '' } = defaults as Given
   check(Number.isInteger(ttl) && Number(ttl) >= 2, 'defaults.ttl', 'a whole number of seconds from 2 on', ttl)

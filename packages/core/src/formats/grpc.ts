@@ -17,8 +17,8 @@ export interface GrpcOptions {
   /** What a target has before the name, such as `my` for `etcd:///my/orders`, or `/` for a slash; default nothing. */
   namespace?: string | undefined
   /**
-   * Write weight, zone, version and metadata as `Metadata`. Off by default: grpc-go clients with etcd's resolver of 3.4
-   * to 3.6 panic over it ("comparing uncomparable type", "hash of unhashable type").
+   * Write weight, zone, version and metadata as `Metadata`. Off by default: grpc-go clients with etcd's resolver up
+   * to 3.5.23 and 3.6.5 panic over it ("comparing uncomparable type", "hash of unhashable type").
    */
   metadata?: boolean | undefined
   /** Of the URLs of what is read; default `grpc`. */

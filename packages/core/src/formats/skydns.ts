@@ -10,11 +10,11 @@ export interface SkydnsOptions {
   namespace?: string | undefined
   /** The zone that it serves; default `skydns.local`: `orders` is at `orders.skydns.local`. */
   domain?: string | undefined
-  /** Of the records, in seconds; default 10. CoreDNS takes 300 where there is none, and cuts what is above the rest of a lease, 30 to 86400. */
+  /** Of the records, in seconds; default 10. CoreDNS cuts it to the rest of the lease, or to 30 where that is less. */
   ttl?: number | undefined
   /** Of the SRV records; default 10, as CoreDNS has it. */
   priority?: number | undefined
-  /** Of records at different depths those of the first one's group are answered; no effect among the instances of a service. Default none. */
+  /** Of records at different depths those of the first one's group are answered: not of instances. Default none. */
   group?: string | undefined
   /** Also among the MX records; default false. */
   mail?: boolean | undefined
@@ -47,7 +47,7 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   trueOrFalse('mail', mail)
   if (typeof group !== 'string') throw invalidOption('group', 'a string', group)
   // CoreDNS makes the names in SRV and MX records of all but the first segment of a key.
-  if (typeof own === 'string' && !/^\/?[^/]*\/?$/.test(own))
+  if (typeof own === 'string' && !/^\/?[^/]+\/?$/.test(own))
     throw invalidOption(
       'namespace',
       'one segment, such as "/skydns": with more CoreDNS gives wrong targets',

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { raiseAlarm } from '../support/alarm.ts'
+import { rows } from '../support/etcdctl-table.ts'
 import { keepLog, openRegistry } from '../support/read-side.ts'
 import { until } from '../support/until.ts'
 import { anEtcd, orders, registered } from '../support/write-side.ts'
@@ -29,4 +30,19 @@ test('the alarm CORRUPT is one warning that names it and the way out, and one li
   await raiseAlarm(etcd, 'DEACTIVATE')
   await other.ready()
   expect(logger.of('warn').slice(1)).toEqual([expect.stringContaining('takes writes again')])
+})
+
+test('a change that deletes a key first leaves it there while etcd is out of space', async t => {
+  const etcd = await anEtcd(t)
+  const logger = keepLog()
+  const registry = openRegistry(t, etcd.endpoint, { format: 'go-micro', logger })
+  const registration = await registered(registry, orders({ version: 'v1' }))
+  const [before] = await rows(etcd)
+  await raiseAlarm(etcd, 'ACTIVATE', 'NOSPACE')
+  const updated = registration.update({ version: 'v2' })
+  await until(() => logger.of('warn').length > 0)
+  expect(await rows(etcd)).toEqual([before])
+  await raiseAlarm(etcd, 'DEACTIVATE', 'NOSPACE')
+  await updated
+  expect(await rows(etcd)).toMatchObject([{ key: before!.key, version: 1, lease: before!.lease }])
 })

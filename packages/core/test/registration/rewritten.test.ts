@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { revision, rows } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { anEtcd, aRegistry, orders, registered } from '../support/write-side.ts'
+import { aLink, anEtcd, aRegistry, orders, registered } from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -26,17 +26,33 @@ describe.concurrent('a change of version in go-micro, whose caches keep nodes by
 
   it('does so too over the key of a process that crashed', async test => {
     const etcd = await anEtcd(test)
-    const crashed = await registered(aRegistry(test, etcd, { format: 'go-micro' }), orders({ version: 'v1' }))
+    const link = await aLink(test, etcd)
+    await registered(aRegistry(test, link, { format: 'go-micro' }), orders({ version: 'v1' }))
+    await link.cut()
     const [before] = await rows(etcd)
     const again = aRegistry(test, etcd, { format: 'go-micro' })
     await registered(again, orders({ version: 'v2' }))
     const [after] = await rows(etcd)
     expect(after).toMatchObject({ key: before!.key, version: 1, modRevision: before!.modRevision + 2 })
     expect(versionIn(after!.value)).toBe('v2')
-    await until(() => crashed.state === 'conflict')
     const third = aRegistry(test, etcd, { format: 'go-micro' })
     await registered(third, orders({ version: 'v2' }))
     expect((await rows(etcd))[0]).toMatchObject({ version: 2, modRevision: after!.modRevision + 1 })
+  })
+})
+
+describe.concurrent('a key that is deleted before it is written', () => {
+  it('stays with the newer process, also where the older one writes in between', async test => {
+    const etcd = await anEtcd(test)
+    const link = await aLink(test, etcd)
+    const older = await registered(aRegistry(test, etcd, { format: 'go-micro' }))
+    const newer = await registered(aRegistry(test, link, { format: 'go-micro' }))
+    await until(() => older.state === 'conflict')
+    link.delay(50)
+    await newer.update({ version: 'v2' })
+    expect(newer.state).toBe('registered')
+    await until(() => older.state === 'conflict')
+    expect((await rows(etcd)).map(({ value }) => versionIn(value))).toEqual(['v2'])
   })
 })
 

@@ -1,8 +1,12 @@
 import type { EtcdMember } from '@etcd-register/testing'
 import { expect } from 'vitest'
 
-/** The alarm CORRUPT, over etcd's JSON gateway: etcdctl can only end an alarm. */
-export async function raiseAlarm(etcd: EtcdMember, action: 'ACTIVATE' | 'DEACTIVATE'): Promise<void> {
+/** An alarm, over etcd's JSON gateway: etcdctl can only end an alarm. */
+export async function raiseAlarm(
+  etcd: EtcdMember,
+  action: 'ACTIVATE' | 'DEACTIVATE',
+  alarm: 'CORRUPT' | 'NOSPACE' = 'CORRUPT',
+): Promise<void> {
   const post = async (path: string, body: object) => {
     const response = await fetch(`${etcd.endpoint}/v3/${path}`, {
       method: 'POST',
@@ -12,5 +16,5 @@ export async function raiseAlarm(etcd: EtcdMember, action: 'ACTIVATE' | 'DEACTIV
     return response.json()
   }
   const { header } = (await post('maintenance/status', {})) as { header: { member_id: string } }
-  await post('maintenance/alarm', { action, memberID: header.member_id, alarm: 'CORRUPT' })
+  await post('maintenance/alarm', { action, memberID: header.member_id, alarm })
 }
