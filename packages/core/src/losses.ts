@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { type Capabilities, guarded, type InstanceFormat, type PlacedFormat } from './formats/index.ts'
 import type { Logger, ServiceInstance } from './types.ts'
 
@@ -21,6 +22,8 @@ function fieldsLost(format: InstanceFormat, instance: ServiceInstance, protocolG
   if (carried === false && protocol !== 'http') fields.push('protocol')
   if (typeof carried === 'function' && !guarded(format, 'capabilities.protocol', () => carried(protocol)))
     fields.push(`an instance of protocol ${protocol}`)
+  if (capabilities.hostNames === false && isIP(instance.host) === 0)
+    fields.push('a host name beside addresses')
   // Of several endpoints the one of what is taken for granted is written.
   const misread = typeof carried === 'string' && !endpoints.some(url => url.startsWith(`${carried}://`))
   if (misread && (protocolGiven || protocol !== 'http')) fields.push(`protocol (read as ${carried})`)

@@ -105,6 +105,7 @@ test.each<[object, string, RegExp]>([
   [capable({ status: () => true }), 'capabilities.status', /true or false/],
   [capable({ weight: 10 }), 'capabilities.weight', /true or false/],
   [capable({ protocol: 7 }), 'capabilities.protocol', /true, false, a URL scheme or a function/],
+  [capable({ hostNames: 0 }), 'capabilities.hostNames', /true or false/],
   [capable({ reserved: 'weight' }), 'capabilities.reserved', /a list of names/],
   [odd({ namespace: '/prod' }), 'namespace', /\{ fixed \} or \{ default \}/],
   [odd({ namespace: {} }), 'namespace', /\{ fixed \} or \{ default \}/],

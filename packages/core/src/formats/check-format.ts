@@ -16,7 +16,7 @@ export function checkFormat(format: object): InstanceFormat {
       throw invalidOption('format', `one whose ${part} is ${rule}, but that of "${name}" is not`, value)
   }
   check(isObject(capabilities), 'capabilities', `an object of ${CAPABILITIES.join(', ')}`, capabilities)
-  const { protocol = true, reserved = [], ...others } = capabilities as Given
+  const { protocol = true, hostNames = true, reserved = [], ...others } = capabilities as Given
   for (const capability of CAPABILITIES) {
     const value = others[capability]
     const good = typeof value === 'boolean' || (capability === 'weight' && typeof value === 'function')
@@ -28,6 +28,7 @@ export function checkFormat(format: object): InstanceFormat {
     'true, false, a URL scheme or a function',
     protocol,
   )
+  check(typeof hostNames === 'boolean', 'capabilities.hostNames', 'true or false', hostNames)
   check(isNames(reserved), 'capabilities.reserved', 'a list of names', reserved)
   const place = isObject(namespace) && (namespace.fixed ?? namespace.default)
   check(keepsSlash === undefined || keepsSlash === true, 'keepsSlash', 'true, or left out', keepsSlash)

@@ -48,6 +48,8 @@ export interface Capabilities {
    * an instance of another one has no key.
    */
   protocol?: boolean | string | ((protocol: string) => boolean)
+  /** Default `true`. `false`: readers expect addresses, and a host name beside them confuses these. */
+  hostNames?: boolean
   /** Names in the metadata that the format itself has a use for. */
   reserved?: readonly string[]
 }

@@ -58,7 +58,8 @@ export function skydnsFormat(options: SkydnsOptions = {}): InstanceFormat {
   return {
     name: 'skydns',
     namespace: separateNamespace(own, '/skydns'),
-    ...writeOnly({ weight: true, protocol: false }),
+    // A name is a CNAME, which may not stand beside addresses.
+    ...writeOnly({ weight: true, protocol: false, hostNames: false }),
 
     encode({ id, name, host, port, weight }, { namespace }) {
       // DNS has no weight of 0 that gets nothing.

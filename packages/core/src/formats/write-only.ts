@@ -2,7 +2,7 @@ import type { Capabilities, InstanceFormat } from './format.ts'
 
 /** What a format has that others read and we only write. */
 export function writeOnly(
-  carried: Pick<Capabilities, 'weight' | 'protocol'>,
+  carried: Pick<Capabilities, 'weight' | 'protocol' | 'hostNames'>,
 ): Pick<InstanceFormat, 'capabilities' | 'ranges' | 'decode' | 'root' | 'serviceOf'> {
   return {
     capabilities: {

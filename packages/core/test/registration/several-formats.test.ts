@@ -242,6 +242,16 @@ describe.concurrent('what a format cannot carry', () => {
     ])
   })
 
+  it('is a host name, which DNS answers by a CNAME that may not stand beside addresses', async test => {
+    const registry = aRegistry(test, await anEtcd(test), { format: 'skydns' })
+    await registered(registry, orders())
+    expect(registry.warnings).toEqual([])
+    await registered(registry, orders({ host: 'db.example.org' }))
+    expect(registry.warnings).toEqual([
+      'format "skydns" cannot carry a host name beside addresses: readers of "orders" there will not see it',
+    ])
+  })
+
   it('is warned of once, for all formats in one line', async test => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd, { format: ['json', 'kitex', 'go-zero'] })

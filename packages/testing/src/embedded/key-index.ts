@@ -43,6 +43,13 @@ export class KeyIndex {
     }
   }
 
+  /** Calls `visit` with all states up to a revision that are kept, in order of the keys. */
+  eachState(revision: number, visit: (state: KeyValue) => void): void {
+    this.#tree.forRange('', LAST, false, (_key, history) => {
+      for (const state of history.slice(0, indexAt(history, revision) + 1)) visit(state)
+    })
+  }
+
   /** Forgets what nobody can read any more at a revision or later. */
   compact(revision: number): void {
     const dead: KeyText[] = []

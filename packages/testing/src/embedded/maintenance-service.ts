@@ -1,7 +1,9 @@
+import type { Access } from './access.ts'
 import type { Backend } from './backend.ts'
 import { EtcdError } from './errors.ts'
 import { type Service, service } from './rpc.ts'
 import type { Traffic } from './traffic.ts'
+import { counter, type Int64 } from './wire.ts'
 
 /** The action of `Alarm` that asks which there are. */
 const GET = 0
@@ -11,6 +13,10 @@ const QUOTA = 2 * 1024 ** 3
 
 export function maintenanceService(backend: () => Backend, traffic: Traffic): Service {
   const header = () => backend().header()
+  const administer = (access: Access) => {
+    if (backend().rules.codesOfDefragment) access.administer()
+    else withoutCode(access.administer)
+  }
   return service('etcdserverpb.Maintenance', traffic, backend, {
     unary: {
       Status(_, access) {
@@ -44,11 +50,20 @@ export function maintenanceService(backend: () => Backend, traffic: Traffic): Se
         else access.administer()
         return { header: header() }
       },
-      Defragment: (_, { administer }) => {
-        const { codesOfDefragment } = backend().rules
-        if (codesOfDefragment) administer()
-        else withoutCode(administer)
+      Defragment(_, access) {
+        administer(access)
         return {}
+      },
+      Hash(_, access) {
+        administer(access)
+        const { store } = backend()
+        return { header: header(), hash: store.hash(store.revision) }
+      },
+      HashKV({ revision = '0' }: { revision?: Int64 }, access) {
+        administer(access)
+        const { store } = backend()
+        const upTo = counter(revision) || store.revision
+        return { header: header(), hash: store.hash(upTo), compact_revision: Math.max(store.compacted, 0) }
       },
     },
   })

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import { refused } from './errors.ts'
 import { KeyIndex } from './key-index.ts'
 import { type KeyRange, type KeyText, keyText } from './key-range.ts'
@@ -77,6 +78,16 @@ export class Store implements Reader {
   checkReadable(revision: number): void {
     if (revision > this.#revision) throw refused('futureRevision')
     if (revision < this.#compacted) throw refused('compacted')
+  }
+
+  /** Of all that is kept up to a revision: the same for stores with the same history, but not that of a real etcd. */
+  hash(revision: number): number {
+    this.checkReadable(revision)
+    let hash = 0
+    this.#index.eachState(revision, ({ key, value, mod_revision, version, lease }) => {
+      for (const part of [key, value, `${mod_revision} ${version} ${lease}`]) hash = crc32(part, hash)
+    })
+    return hash
   }
 
   /** Writes what `run` writes as one revision, or as none if that is nothing. Whatever throws leaves no trace. */
