@@ -74,9 +74,11 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #movedFrom: ServiceInstance | undefined
   #state: RegistrationState = 'registering'
   #since: Date
-  #lastError: { error: EtcdRegisterError; at: Date } | undefined
-  /** Counts what was asked for; `#written` is the last of it that etcd has. */
+  /** `of`: the last of what was asked for that it is about. */
+  #lastError: { error: EtcdRegisterError; at: Date; of: number } | undefined
+  /** Counts what was asked for; `#tried` is the last of it that was tried, `#written` that etcd has. */
   #wanted = 1
+  #tried = 1
   #written = 0
   /** The key that somebody newer has, last we heard. */
   #taken: Taken | undefined
@@ -122,7 +124,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         prepare: () => this.#findAddress(),
         ready: () => deps.lease.current !== undefined,
         run: () => this.#keys.during(() => this.#publish(deps.lease.current!)),
-        failed: error => this.#complain(error),
+        failed: error => this.#complain(error, this.#tried),
       },
       this.#closing.signal,
     )
@@ -223,8 +225,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     if (this.#canMove && !isOwnAddress(this.#advertised.host)) void this.#checkAddress()
   }
 
-  failed(error: EtcdRegisterError): void {
-    this.#lastError = { error, at: this.#deps.clock.date() }
+  failed(error: EtcdRegisterError, of: number = this.#wanted): void {
+    this.#lastError = { error, at: this.#deps.clock.date(), of }
     this.#waiters.wake()
   }
 
@@ -237,7 +239,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#worker.look()
     return this.#waiters.until(() => {
       if (this.#written >= version) return true
-      this.#throwIfHopeless()
+      this.#throwIfHopeless(version)
       if (this.#state === 'conflict') throw this.#conflict()
       return false
     })
@@ -249,17 +251,18 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return new EtcdRegisterError('ERR_CONFLICT', `${text} Give each an "id" of its own.`)
   }
 
-  #throwIfHopeless(): void {
+  #throwIfHopeless(version = 1): void {
     if (this.#closing.signal.aborted) {
       throw new EtcdRegisterError('ERR_CLOSED', `The registration of "${this.instance.name}" is closed.`)
     }
-    if (this.#lastError?.error.retryable === false) throw this.#lastError.error
+    const last = this.#lastError
+    if (last !== undefined && last.of >= version && !last.error.retryable) throw last.error
   }
 
   /** One line for each kind of failure until a write succeeds; that etcd is away, the connection says. */
-  #complain(error: EtcdRegisterError): void {
+  #complain(error: EtcdRegisterError, of?: number): void {
     const { code, message } = error
-    this.failed(error)
+    this.failed(error, of)
     if (error.retryable || AWAY.has(code)) return
     const fields = { ...errorFields(error), service: this.instance.name }
     const line = { fields, message: `${message} Retrying.` }
@@ -269,6 +272,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   async #findAddress(): Promise<void> {
+    this.#tried = this.#wanted
     const address = await this.#deps.address()
     const { host, rule } = address
     const message = `there is an address to advertise now: ${host} (${rule})`
@@ -326,6 +330,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   async #publish({ id }: Lease): Promise<void> {
     const { lease } = this.#deps
     const version = this.#wanted
+    this.#tried = version
     const { status } = this.#advertised
     try {
       await this.#keys.settle()
@@ -421,7 +426,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     if (!this.#transit('conflict')) return
     const message = `${holderOf(by)} registered under ${key}; this one stays out until it is gone`
     const error = this.#conflict()
-    this.#lastError = { error, at: this.#deps.clock.date() }
+    this.#lastError = { error, at: this.#deps.clock.date(), of: this.#wanted }
     this.#refused.begins('taken', { fields: { ...errorFields(error), key }, message })
     this.tell('conflict', key)
     this.#waiters.wake()

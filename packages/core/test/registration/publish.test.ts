@@ -33,6 +33,23 @@ describe.concurrent('what is published', () => {
     expect(events).toEqual([])
   })
 
+  it('an update does not fail by a refusal of what was wanted before, which comes while it waits', async test => {
+    const etcd = await anEtcd(test, { args: ['--max-request-bytes', '4000'] })
+    const link = await aLink(test, etcd)
+    const registry = aRegistry(test, link, { ttl: 60 })
+    const registration = registry.register(orders({ metadata: { note: 'x'.repeat(5000) } }))
+    await until(() => registration.status().lastError?.code === 'ERR_ETCD_REQUEST')
+    const writes = async () => (await etcd.requests()).Txn ?? 0
+    link.freeze('down')
+    const before = await writes()
+    await until(async () => (await writes()) > before)
+    const updated = registration.update({ metadata: {} })
+    await link.restore()
+    await updated
+    expect(registration.state).toBe('registered')
+    expect(registry.warnings).toHaveLength(2)
+  })
+
   it('many updates at once end with the last one, in few writes', async test => {
     const etcd = await anEtcd(test)
     const registration = await registered(aRegistry(test, etcd))
