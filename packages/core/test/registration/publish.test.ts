@@ -38,7 +38,7 @@ describe.concurrent('what is published', () => {
     const link = await aLink(test, etcd)
     const registry = aRegistry(test, link, { ttl: 60 })
     const registration = registry.register(orders({ metadata: { note: 'x'.repeat(5000) } }))
-    await until(() => registration.status().lastError?.code === 'ERR_ETCD_REQUEST')
+    await until(() => registry.status().registrations[0]!.lastError?.code === 'ERR_ETCD_REQUEST')
     const writes = async () => (await etcd.requests()).Txn ?? 0
     link.freeze('down')
     const before = await writes()
