@@ -120,7 +120,7 @@ async function outage(
   told: RegExp,
 ): Promise<Lines> {
   const link = await aLink(t, await anEtcd(t))
-  const requestTimeout = fault === 'freeze' ? 2000 : 10_000
+  const requestTimeout = fault === 'freeze' ? 1000 : 10_000
   const watched = open(t, { hosts: link.endpoint, ttl: 60, requestTimeout })
   useIt(watched.registry)
   await wellAgain(watched)
