@@ -27,8 +27,8 @@ const parts = {
     of: [
       ...projects('core', 'express', 'koa', 'nest12', 'testing'),
       ...inCore('registration', 'discovery', 'server', 'security'),
-      ...['express', 'koa', 'nestjs'].flatMap(withoutExits),
-      'packages/testing',
+      // Without its conformance, in which Node has no part.
+      ...['express', 'koa', 'nestjs', 'testing'].flatMap(withoutExits),
     ],
     env: { NODE_OPTIONS: '--throw-deprecation' },
   },
@@ -42,7 +42,7 @@ function inCore(...folders) {
   return folders.map(folder => `packages/core/test/${folder}/`)
 }
 
-/** But for how an app ends: that takes a minute a framework, and signals are among core's tests. */
+/** But for folders, and for how an app ends: that takes a minute a framework, and signals are among core's tests. */
 function withoutExits(name) {
   const files = readdirSync(new URL(`../packages/${name}/test`, import.meta.url))
   const tests = files.filter(file => file.endsWith('.test.ts') && file !== 'exit.test.ts')
