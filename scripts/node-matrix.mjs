@@ -26,7 +26,7 @@ const parts = {
   26: {
     of: [
       ...projects('core', 'express', 'koa', 'nest12', 'testing'),
-      ...inCore('registration', 'discovery', 'server', 'security'),
+      ...inCore('registration', 'server', 'security'),
       // Without its conformance, in which Node has no part.
       ...['express', 'koa', 'nestjs', 'testing'].flatMap(withoutExits),
     ],
