@@ -28,6 +28,8 @@ export interface EmbeddedEtcdOptions {
   minLeaseTtl?: number | undefined
   /** Operations that a transaction may have, as etcd's `--max-txn-ops`; default 128. */
   maxTxnOps?: number | undefined
+  /** Bytes that a request may have, as etcd's `--max-request-bytes`; default 1.5 MiB. */
+  maxRequestBytes?: number | undefined
   /** Gets a line when it starts and stops. */
   logger?: { debug(fields: object, message: string): void } | undefined
 }
@@ -56,11 +58,14 @@ type State = 'running' | 'frozen' | 'killed' | 'stopped'
  * answers etcd's v3 gRPC API as the etcd of the option `version` does.
  */
 export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<EmbeddedEtcd> {
-  const { host = '127.0.0.1', auth, logger, minLeaseTtl = 1, maxTxnOps = 128 } = options
+  const { host = '127.0.0.1', auth, logger, minLeaseTtl = 1 } = options
+  const { maxTxnOps = 128, maxRequestBytes = 1.5 * 1024 * 1024 } = options
   const rules = rulesOf(options.version ?? '3.6')
   checkWhole('minLeaseTtl', minLeaseTtl, 1)
+  checkWhole('maxRequestBytes', maxRequestBytes, 1)
   if (host.trim() === '') throw new RangeError('host is empty: name an address to listen on, or leave it out')
-  const settings = { rules, tokenTtl: auth?.tokenTtl ?? TOKEN_TTL, minLeaseTtl, maxTxnOps }
+  const tokenTtl = auth?.tokenTtl ?? TOKEN_TTL
+  const settings = { rules, tokenTtl, minLeaseTtl, maxTxnOps, maxRequestBytes }
   if (auth?.tokens === 'jwt')
     throw new RangeError('The embedded etcd has no JWT tokens: take startEtcdBinary()')
   let users: EtcdUsers | undefined = auth

@@ -1,4 +1,4 @@
-import { type EmbeddedEtcd, startEtcd } from '@etcd-register/testing'
+import { type EmbeddedEtcd, startEtcd, startEtcdBinary } from '@etcd-register/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type EtcdClient, etcdClient } from './support/etcd-client.ts'
 
@@ -270,6 +270,23 @@ test('a transaction that would fail halfway is refused whole', async () => {
   expect(events.map(({ kv }: { kv: { key: Buffer } }) => String(kv.key))).toEqual(['d'])
   const { kvs } = await client.call('Range', { key: 'a', range_end: '\0' })
   expect(kvs.map((kv: { key: Buffer }) => String(kv.key))).toEqual(['a', 'b', 'd'])
+})
+
+test('maxRequestBytes refuses the same requests as --max-request-bytes', async () => {
+  await using real = await startEtcdBinary({ args: ['--max-request-bytes', '4000'] })
+  await using embedded = await startEtcd({ maxRequestBytes: 4000 })
+  const outcomes = ({ endpoint }: { endpoint: string }) => {
+    const client = etcdClient(endpoint)
+    onTestFinished(() => client.close())
+    const put = (size: number) => client.call('Put', { key: 'a', value: 'x'.repeat(size) })
+    const outcome = (size: number) =>
+      put(size).then(
+        () => 'put',
+        ({ details }) => details,
+      )
+    return Promise.all([100, 3800, 4100, 4000 + 512 * 1024].map(outcome))
+  }
+  expect(await outcomes(embedded)).toEqual(await outcomes(real))
 })
 
 describe('version', () => {

@@ -18,6 +18,7 @@ export interface Backend {
   readonly kv: Kv
   readonly auth: AuthStore
   readonly rules: Rules
+  readonly maxRequestBytes: number
   readonly memberId: string
   header(): ResponseHeader
 }
@@ -29,11 +30,12 @@ export interface Settings {
   /** Seconds. */
   readonly minLeaseTtl: number
   readonly maxTxnOps: number
+  readonly maxRequestBytes: number
 }
 
 /** An empty store. With a former one, it takes the place of that one in the same cluster. */
 export function createBackend(clock: Clock, settings: Settings, former?: Backend): Backend {
-  const { rules, minLeaseTtl, maxTxnOps, tokenTtl } = settings
+  const { rules, minLeaseTtl, maxTxnOps, maxRequestBytes, tokenTtl } = settings
   const store: Store = new Store(
     rules,
     changes => leases.follow(changes),
@@ -50,6 +52,7 @@ export function createBackend(clock: Clock, settings: Settings, former?: Backend
     kv: new Kv(rules, store, leases, maxTxnOps),
     auth: new AuthStore(rules, new Tokens(clock, tokenTtl)),
     rules,
+    maxRequestBytes,
     memberId: member_id,
     header: () => ({ cluster_id, member_id, revision: store.revision, raft_term: 2 }),
   }

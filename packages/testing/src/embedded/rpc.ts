@@ -13,11 +13,11 @@ import { EtcdError } from './errors.ts'
 import type { Traffic } from './traffic.ts'
 import { serviceDefinition, withoutDefaults } from './wire.ts'
 
-/** etcd's limit of 1.5 MiB for what is written, less what it puts around a request. */
-const MAX_REQUEST = 1.5 * 1024 * 1024 - 20
+/** Bytes that etcd puts around a request before it compares its size with `--max-request-bytes`. */
+const ENVELOPE = 20
 
-/** Its limit of any message. */
-const MAX_MESSAGE = 2 * 1024 * 1024
+/** Bytes by which a gRPC message may be larger than `--max-request-bytes`. */
+const MESSAGE_OVERHEAD = 512 * 1024
 
 /** Answers one request of somebody; what it throws is the refusal. The signal is aborted once nobody waits any more. */
 export type Unary = (
@@ -82,6 +82,7 @@ export function service(
   { unary = {}, streams = {}, feeds = {} }: Kinds,
 ): Service {
   const definition = serviceDefinition(name)
+  const maxMessage = backend().maxRequestBytes + MESSAGE_OVERHEAD
   const implementation: UntypedServiceImplementation = {}
   for (const [rpc, handle] of Object.entries(unary)) {
     implementation[rpc] = (call: ServerUnaryCall<Incoming, object>, callback: Callback) => {
@@ -111,7 +112,7 @@ export function service(
   for (const [rpc, { path, responseStream }] of Object.entries(definition)) {
     implementation[rpc] ??= unknownMethod(path, responseStream)
   }
-  return { definition: asEtcd(definition), implementation }
+  return { definition: asEtcd(definition, maxMessage), implementation }
 }
 
 function unknownMethod(path: string, responseStream: boolean) {
@@ -125,15 +126,17 @@ function unknownMethod(path: string, responseStream: boolean) {
 /** A request with its size; one that is too large for gRPC was not read. */
 interface Incoming {
   readonly size: number
+  readonly maxSize: number
   readonly message: object | undefined
 }
 
-function asEtcd(definition: ServiceDefinition): ServiceDefinition {
+function asEtcd(definition: ServiceDefinition, maxSize: number): ServiceDefinition {
   return Object.fromEntries(
     Object.entries(definition).map(([rpc, method]) => {
       const requestDeserialize = (bytes: Buffer): Incoming => ({
         size: bytes.length,
-        message: bytes.length > MAX_MESSAGE ? undefined : method.requestDeserialize(bytes),
+        maxSize,
+        message: bytes.length > maxSize ? undefined : method.requestDeserialize(bytes),
       })
       const responseSerialize = (answer: object) => method.responseSerialize(withoutDefaults(answer))
       return [rpc, { ...method, requestDeserialize, responseSerialize }]
@@ -141,9 +144,9 @@ function asEtcd(definition: ServiceDefinition): ServiceDefinition {
   )
 }
 
-function read({ size, message }: Incoming): object {
+function read({ size, maxSize, message }: Incoming): object {
   if (message !== undefined) return message
-  const text = `grpc: received message larger than max (${size} vs. ${MAX_MESSAGE})`
+  const text = `grpc: received message larger than max (${size} vs. ${maxSize})`
   throw new EtcdError(status.RESOURCE_EXHAUSTED, text)
 }
 
@@ -233,15 +236,15 @@ function feed(
 }
 
 /** Who calls says its token, or else the name in its certificate. */
-function accessOf(call: Caller, request: Incoming | undefined, { auth }: Backend): Access {
+function accessOf(call: Caller, request: Incoming | undefined, backend: Backend): Access {
   const token = call.metadata.get('token')[0] ?? call.metadata.get('authorization')[0]
   const name = call.getAuthContext().sslPeerCertificate?.subject?.CN
-  return auth.accessOf(
+  return backend.auth.accessOf(
     {
       token: token?.toString().replace(/^Bearer /, ''),
       certified: name === undefined ? undefined : String(name),
     },
-    request !== undefined && request.size > MAX_REQUEST,
+    request !== undefined && request.size > backend.maxRequestBytes - ENVELOPE,
   )
 }
 
