@@ -79,8 +79,8 @@ export async function startEtcd(options: EmbeddedEtcdOptions = {}): Promise<Embe
   }
   let backend = fresh()
   let state: State = 'running'
-  const { credentials, certificates } = await setUpTls(tls)
-  const plan = { host, port: options.port ?? 0, credentials, tls, traffic, backend: () => backend }
+  const { tlsServer, certificates } = await setUpTls(tls)
+  const plan = { host, port: options.port ?? 0, tls, tlsServer, traffic, backend: () => backend }
   const server = await startServer(plan)
   const { endpoint, port, listener } = server
   const log = (message: string) => logger?.debug({ etcd: endpoint }, message)

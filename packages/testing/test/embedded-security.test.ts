@@ -1,14 +1,6 @@
-import {
-  createCertificateAuthority,
-  type EmbeddedEtcd,
-  type EtcdMember,
-  startEtcd,
-} from '@etcd-register/testing'
-import { credentials } from '@grpc/grpc-js'
+import { createCertificateAuthority, type EmbeddedEtcd, startEtcd } from '@etcd-register/testing'
 import { expect, onTestFinished, test } from 'vitest'
-import { type EtcdClient, etcdClient } from './support/etcd-client.ts'
-
-type Tls = NonNullable<EtcdMember['tls']>
+import { type ClientTls, type EtcdClient, etcdClient, secureChannel } from './support/etcd-client.ts'
 
 const users = [
   { name: 'orders', password: 'secret', role: { prefix: '/services/', permission: 'readwrite' } },
@@ -22,10 +14,8 @@ async function start(options: Parameters<typeof startEtcd>[0]): Promise<Embedded
   return etcd
 }
 
-function connect({ endpoint }: EmbeddedEtcd, tls?: Partial<Tls>): EtcdClient {
-  const buffer = (pem: string | undefined) => (pem === undefined ? null : Buffer.from(pem))
-  const channel = tls && credentials.createSsl(buffer(tls.ca), buffer(tls.key), buffer(tls.cert))
-  const client = etcdClient(endpoint, channel)
+function connect({ endpoint }: EmbeddedEtcd, tls?: ClientTls): EtcdClient {
+  const client = etcdClient(endpoint, tls && secureChannel(tls))
   onTestFinished(() => client.close())
   return client
 }

@@ -11,9 +11,10 @@ const PADDED = 0x8
 const PRIORITY = 0x20
 
 /**
- * What a client of HTTP/2 sends, changed in two places where Go's HTTP/2 takes more than Node's:
+ * What a client of HTTP/2 sends, changed in two places where etcd takes more than Node's HTTP/2:
  *
- * - A GOAWAY is left out. After one, Node takes no request, though one that follows may well have been on its way.
+ * - A GOAWAY is left out where etcd serves HTTP/2 by gRPC's own server, which it does without TLS. After one, Node takes no
+ *   request, though one that follows may well have been on its way.
  * - An `:authority` with slashes, which Go's clients make of `http://` in an endpoint, has dashes instead.
  *
  * It passes on a frame of headers when it has all of it, any other one as it comes.
@@ -24,8 +25,11 @@ export class ClientFrames {
   /** Bytes that are still to come of what is given on as it comes. */
   #open = PREFACE
 
-  constructor(give: (bytes: Buffer) => void) {
+  readonly #dropsGoaway: boolean
+
+  constructor(give: (bytes: Buffer) => void, dropsGoaway: boolean) {
     this.#give = give
+    this.#dropsGoaway = dropsGoaway
   }
 
   take(chunk: Buffer): void {
@@ -47,7 +51,7 @@ export class ClientFrames {
       if (bytes.length < length) break
       const frame = Buffer.from(bytes.subarray(0, length))
       bytes = bytes.subarray(length)
-      if (type === GOAWAY) continue
+      if (type === GOAWAY && this.#dropsGoaway) continue
       withoutSlashes(frame)
       this.#give(frame)
     }

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { ClientFrames } from './client-frames.ts'
 
@@ -14,8 +13,10 @@ export interface Gate {
 /** Milliseconds for a peer to notice. */
 const PATIENCE = 100
 
-/** Without TLS, what a client sends can be read on the way. */
-export function createGate(socket: Socket, held: boolean, readable: boolean): Gate {
+/** What is seen of a connection: HTTP/2 as it is sent, or TLS, or the HTTP/2 that was within TLS. */
+export type Content = 'http2' | 'tls' | 'http2-of-tls'
+
+export function createGate(socket: Duplex, held: boolean, content: Content): Gate {
   let waiting: (() => void)[] | undefined = held ? [] : undefined
 
   /** Runs it now, or once the gate is open. */
@@ -39,7 +40,7 @@ export function createGate(socket: Socket, held: boolean, readable: boolean): Ga
   const give = (bytes: Buffer) => {
     if (!stream.destroyed && !stream.readableEnded && !stream.push(bytes)) socket.pause()
   }
-  const frames = readable ? new ClientFrames(give) : undefined
+  const frames = content === 'tls' ? undefined : new ClientFrames(give, content === 'http2')
   socket.on('data', chunk => {
     if (frames === undefined) give(chunk)
     else frames.take(chunk)

@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { createGate, type Gate } from './gate.ts'
+import { type Content, createGate, type Gate } from './gate.ts'
 
 /** The port and the connections to it. Neither keeps the process alive. */
 export interface Listener {
@@ -14,11 +14,15 @@ export interface Listener {
   close(): Promise<void>
 }
 
-export function createListener(host: string, tls: boolean, accept: (connection: Duplex) => void): Listener {
+export function createListener(
+  host: string,
+  content: Content,
+  accept: (connection: Duplex) => void,
+): Listener {
   const connections = new Map<Socket, Gate>()
   let held = false
   const server = createServer({ noDelay: true }, socket => {
-    const gate = createGate(socket, held, !tls)
+    const gate = createGate(socket, held, content)
     connections.set(socket, gate)
     socket.unref().once('close', () => connections.delete(socket))
     gate.stream.on('error', () => {})

@@ -1,4 +1,4 @@
-import { ServerCredentials } from '@grpc/grpc-js'
+import type { TlsOptions } from 'node:tls'
 import { type EtcdCertificates, issueEtcdCertificates } from '../certificates.ts'
 import type { EtcdTlsOptions, EtcdUsers } from '../etcd-options.ts'
 import { prefixRange } from '../prefix-range.ts'
@@ -31,20 +31,10 @@ export function setUpAuth(store: AuthStore, { rootPassword, users = [] }: EtcdUs
 /** What a server shows and asks for, and the certificates that go with it. */
 export async function setUpTls(
   options: EtcdTlsOptions | undefined,
-): Promise<{ credentials: ServerCredentials; certificates: EtcdCertificates | undefined }> {
-  if (options === undefined) {
-    return { credentials: ServerCredentials.createInsecure(), certificates: undefined }
-  }
+): Promise<{ tlsServer: TlsOptions | undefined; certificates: EtcdCertificates | undefined }> {
+  if (options === undefined) return { tlsServer: undefined, certificates: undefined }
   const certificates = await issueEtcdCertificates(options)
   const { server, client } = certificates
-  const pair = { private_key: Buffer.from(server.key), cert_chain: Buffer.from(server.cert) }
-  const { clientCerts = false } = options
-  return {
-    credentials: ServerCredentials.createSsl(
-      clientCerts ? Buffer.from(client.ca) : null,
-      [pair],
-      clientCerts,
-    ),
-    certificates,
-  }
+  const clients = options.clientCerts ? { ca: client.ca, requestCert: true, rejectUnauthorized: true } : {}
+  return { tlsServer: { ...server, ...clients }, certificates }
 }

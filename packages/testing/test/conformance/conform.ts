@@ -1,12 +1,27 @@
 import { execFileSync } from 'node:child_process'
-import { type EtcdAuthOptions, type EtcdVersion, startEtcd, startEtcdBinary } from '@etcd-register/testing'
+import {
+  type EtcdAuthOptions,
+  type EtcdTlsOptions,
+  type EtcdVersion,
+  startEtcd,
+  startEtcdBinary,
+} from '@etcd-register/testing'
 import { afterAll, afterEach, beforeAll, describe, type TestAPI, test } from 'vitest'
 import { findEtcd } from '../../src/binary.ts'
-import { type Answer, type EtcdClient, type EtcdStream, etcdClient } from '../support/etcd-client.ts'
+import {
+  type Answer,
+  type ClientTls,
+  type EtcdClient,
+  type EtcdStream,
+  etcdClient,
+  secureChannel,
+} from '../support/etcd-client.ts'
 
 /** What a case works with: an etcd that no other case uses at the same time, but that may hold older keys. */
 export interface Subject extends EtcdClient {
   readonly port: number
+  /** With TLS: whom to trust, and the client's own certificate. */
+  readonly tls: ClientTls | undefined
   /** Starts with what no other key starts with. */
   key(name: string): string
   /** The revision that the store is at. */
@@ -30,7 +45,7 @@ export const since = (version: EtcdVersion): boolean => etcdVersion >= version
 export function conform(
   name: string,
   cases: (it: TestAPI, etcd: Subject) => void,
-  options: { auth?: EtcdAuthOptions } = {},
+  options: { auth?: EtcdAuthOptions; tls?: boolean | EtcdTlsOptions } = {},
 ): void {
   describe.each([
     ['etcd', startEtcdBinary],
@@ -43,7 +58,7 @@ export function conform(
 
     beforeAll(async () => {
       etcd = await start(options)
-      client = etcdClient(etcd.endpoint)
+      client = etcdClient(etcd.endpoint, etcd.tls && secureChannel(etcd.tls))
     })
     afterEach(() => {
       number += 1
@@ -58,6 +73,9 @@ export function conform(
     const subject: Subject = {
       get port() {
         return etcd.port
+      },
+      get tls() {
+        return etcd.tls
       },
       call: (...args) => client.call(...args),
       callBare: (...args) => client.callBare(...args),

@@ -57,6 +57,18 @@ export interface EtcdStream {
   resume(): void
 }
 
+/** What a client over TLS takes; each part may be missing. */
+export interface ClientTls {
+  ca?: string
+  cert?: string
+  key?: string
+}
+
+export function secureChannel({ ca, cert, key }: ClientTls): ChannelCredentials {
+  const buffer = (pem: string | undefined) => (pem === undefined ? null : Buffer.from(pem))
+  return credentials.createSsl(buffer(ca), buffer(key), buffer(cert))
+}
+
 export function etcdClient(
   endpoint: string,
   channel: ChannelCredentials = credentials.createInsecure(),
