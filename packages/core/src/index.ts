@@ -1,6 +1,16 @@
-export type { AddressRule } from './address.ts'
-export type { Balancer, BalancerFactory, BalancerName, PickContext } from './balancers/index.ts'
-export { type ErrorCode, EtcdRegisterError } from './errors.ts'
+export type { Balancer, BalancerFactory, PickContext } from './balancing/balancer.ts'
+export type { BalancerName } from './balancing/index.ts'
+export type { Change, DiscoverOptions, Discovery, DiscoveryEvents } from './discovery/discovery.ts'
+export type { WatchStatus } from './discovery/table-pool.ts'
+export type { EtcdStatus } from './etcd/client/health.ts'
+export type { LeaseStatus } from './etcd/lease/lease.ts'
+export type { Credentials, TlsOptions } from './etcd/options/credentials.ts'
+export type { EtcdOptions } from './etcd/options/options.ts'
+export type { ErrorStatus } from './etcd/support/errors.ts'
+export { type ErrorCode, EtcdRegisterError } from './etcd/support/errors.ts'
+export type { Logger } from './etcd/support/logger.ts'
+export { type WinstonLike, winstonLogger } from './etcd/support/logger.ts'
+export type { KeyRange } from './etcd/watch/key-range.ts'
 export { decodeInstance, type FoundInstance } from './formats/decode-instance.ts'
 export { type GoMicroOptions, goMicroFormat } from './formats/go-micro.ts'
 export { type GoZeroOptions, goZeroFormat } from './formats/go-zero.ts'
@@ -12,7 +22,6 @@ export type {
   Entry,
   FormatName,
   InstanceFormat,
-  KeyRange,
   RawEntry,
 } from './formats/index.ts'
 export { type JsonOptions, jsonFormat } from './formats/json.ts'
@@ -21,14 +30,23 @@ export { type KratosOptions, kratosFormat } from './formats/kratos.ts'
 export { type PlainOptions, plainFormat } from './formats/plain.ts'
 export { type SkydnsOptions, skydnsFormat } from './formats/skydns.ts'
 export { type TraefikOptions, traefikFormat } from './formats/traefik.ts'
-export type { InstanceFields } from './instance.ts'
-export { type WinstonLike, winstonLogger } from './logger.ts'
-export { createRegistry } from './registry.ts'
-export { attachServer, type ServerOptions, type ServerRegistration, type ServerState } from './server.ts'
+export type { AddressRule } from './instance/address.ts'
+export type { Allow, Endpoint, InstanceFields, InstanceStatus, ServiceInstance } from './instance/instance.ts'
+export type { ServiceOptions } from './instance/service-options.ts'
+export type { Registration, RegistrationEvents, RegistrationStatus } from './registration/registration.ts'
+export type { LossReason, RegistrationState } from './registration/state.ts'
+export type { RegistryOptions } from './registry/options.ts'
+export type { Registry, RegistryStatus } from './registry/registry.ts'
+export { createRegistry } from './registry/registry.ts'
 export {
-  createServiceHost,
+  type AdapterRuntime,
+  createAdapterRuntime,
   type EtcdRegisterOptions,
   registryOptionsOf,
-  type ServiceHost,
-} from './service-host.ts'
-export type * from './types.ts'
+} from './server/adapter-runtime.ts'
+export {
+  attachServer,
+  type ServerOptions,
+  type ServerRegistration,
+  type ServerState,
+} from './server/server.ts'

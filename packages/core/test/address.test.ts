@@ -1,14 +1,8 @@
 import { createSocket } from 'node:dgram'
 import type { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type AddressSources,
-  authority,
-  isHost,
-  isWildcard,
-  knownAddress,
-  resolveAddress,
-} from '../src/address.ts'
+import { authority, isHost, isWildcard } from '../src/etcd/support/host.ts'
+import { type AddressSources, knownAddress, resolveAddress } from '../src/instance/address.ts'
 
 /** Interfaces of a machine, each given as an address; `lo` is always there. */
 function machine(...addresses: string[]): typeof networkInterfaces {

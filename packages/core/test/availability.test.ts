@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { EtcdRegisterError } from '../src/errors.ts'
-import { Availability } from '../src/etcd/availability.ts'
+import { Health } from '../src/etcd/client/health.ts'
+import { EtcdRegisterError } from '../src/etcd/support/errors.ts'
 import { MovedClock } from './support/moved-clock.ts'
 
 const logger = { debug() {}, info() {}, warn() {}, error() {} }
@@ -11,7 +11,7 @@ async function anOutage(leaseEndsAt: number) {
   const clock = new MovedClock(0.9999)
   const counts = { probes: 0 }
   const gone = new EtcdRegisterError('ERR_ETCD_UNAVAILABLE', 'gone')
-  const availability = new Availability({
+  const availability = new Health({
     clock,
     logger,
     async probe() {
@@ -65,7 +65,7 @@ test('an etcd that fails in another way each time is told of once for each way, 
   const clock = new MovedClock()
   const warnings: string[] = []
   const warn = (_: object, message: string) => warnings.push(message)
-  const availability = new Availability({
+  const availability = new Health({
     clock,
     logger: { ...logger, warn },
     probe: async () => {},
@@ -88,7 +88,7 @@ test('an etcd that fails in another way each time is told of once for each way, 
 
 test('while the last answer was none that etcd gives, the connection is not up', () => {
   const clock = new MovedClock()
-  const availability = new Availability({
+  const availability = new Health({
     clock,
     logger,
     probe: async () => {},

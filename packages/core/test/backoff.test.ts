@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { backoff } from '../src/backoff.ts'
+import { backoff } from '../src/etcd/support/backoff.ts'
 
 const longest = (attempt: number) => backoff(attempt, { random: () => 1 })
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { type BalancerFactory, type BalancerName, resolveBalancer } from '../src/balancers/index.ts'
-import { makeInstance } from '../src/instance.ts'
+import { type BalancerFactory } from '../src/balancing/balancer.ts'
+import { type BalancerName, resolveBalancer } from '../src/balancing/index.ts'
+import { makeInstance } from '../src/instance/instance.ts'
 
 const instances = (count: number) =>
   Object.freeze(

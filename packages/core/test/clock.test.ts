@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { type Clock, sleep, systemClock } from '../src/clock.ts'
+import { type Clock, sleep, systemClock } from '../src/etcd/support/clock.ts'
 
 /** A clock whose timers fire when it is told. */
 function manualClock() {

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
-import { Condition } from '../src/condition.ts'
+import { WarnOnce } from '../src/etcd/support/warn-once.ts'
 import { MovedClock } from './support/moved-clock.ts'
 import { keepLog } from './support/read-side.ts'
 
 function aCondition() {
   const clock = new MovedClock()
   const log = keepLog()
-  const condition = new Condition(clock, log)
+  const condition = new WarnOnce(clock, log)
   const line = (message: string) => ({ fields: {}, message })
   return {
     clock,

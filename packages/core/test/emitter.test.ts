@@ -1,13 +1,13 @@
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
-import { Emitter } from '../src/emitter.ts'
+import { Emitter } from '../src/etcd/support/emitter.ts'
 import { forbidUnhandled } from './support/unhandled.ts'
 
 forbidUnhandled()
 
 class Bell extends Emitter<{ ring: [times: number] }> {
   ring(times: number): void {
-    this.tell('ring', times)
+    this.emitSafely('ring', times)
   }
 }
 

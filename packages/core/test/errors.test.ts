@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { EtcdRegisterError } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
-import { ERROR_CODES } from '../src/errors.ts'
-import { etcdError } from '../src/etcd/errors.ts'
-import { errorFields } from '../src/logger.ts'
+import { etcdError } from '../src/etcd/client/grpc-errors.ts'
+import { ERROR_CODES } from '../src/etcd/support/errors.ts'
+import { errorFields } from '../src/etcd/support/logger.ts'
 
 const context = { what: 'a write', where: '10.0.0.1:2379', username: 'orders' }
 

@@ -10,7 +10,7 @@ import type { Registry, RegistryOptions, RegistryStatus } from '@etcd-register/c
 import { createCertificateAuthority, type EtcdMember } from '@etcd-register/testing'
 import { expect, type TestContext, test } from 'vitest'
 import { startHostileEtcd, TRICKS } from '../../../fixtures/hostile-etcd/index.ts'
-import type { ErrorCode } from '../src/errors.ts'
+import type { ErrorCode } from '../src/etcd/support/errors.ts'
 import { createRegistry } from '../src/index.ts'
 import { EtcdUsers } from './security/etcd-users.ts'
 import { impatientRegistry, type Watched } from './security/impatient-registry.ts'

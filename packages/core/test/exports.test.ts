@@ -5,7 +5,6 @@ import ts from 'typescript'
 import { expect, expectTypeOf, test } from 'vitest'
 
 const index = new URL('../src/index.ts', import.meta.url)
-const types = new URL('../src/types.ts', import.meta.url)
 
 /** The types that a module exports under their names, and what it exports all types of. */
 function typesOf(file: URL) {
@@ -30,8 +29,8 @@ test('the values that the package exports', () => {
     [
       "EtcdRegisterError",
       "attachServer",
+      "createAdapterRuntime",
       "createRegistry",
-      "createServiceHost",
       "decodeInstance",
       "goMicroFormat",
       "goZeroFormat",
@@ -49,19 +48,30 @@ test('the values that the package exports', () => {
 })
 
 test('the types that the package exports', () => {
-  expect(typesOf(index).all).toEqual(['./types.ts'])
+  expect(typesOf(index).all).toEqual([])
   expect(typesOf(index).names).toMatchInlineSnapshot(`
     [
+      "AdapterRuntime",
       "AddressRule",
+      "Allow",
       "Balancer",
       "BalancerFactory",
       "BalancerName",
       "Capabilities",
+      "Change",
+      "Credentials",
       "Decoded",
       "DecodedInstance",
+      "DiscoverOptions",
+      "Discovery",
+      "DiscoveryEvents",
+      "Endpoint",
       "Entry",
       "ErrorCode",
+      "ErrorStatus",
+      "EtcdOptions",
       "EtcdRegisterOptions",
+      "EtcdStatus",
       "FormatName",
       "FoundInstance",
       "GoMicroOptions",
@@ -69,45 +79,34 @@ test('the types that the package exports', () => {
       "GrpcOptions",
       "InstanceFields",
       "InstanceFormat",
+      "InstanceStatus",
       "JsonOptions",
       "KeyRange",
       "KitexOptions",
       "KratosOptions",
-      "PickContext",
-      "PlainOptions",
-      "RawEntry",
-      "ServerOptions",
-      "ServerRegistration",
-      "ServerState",
-      "ServiceHost",
-      "SkydnsOptions",
-      "TraefikOptions",
-      "WinstonLike",
-    ]
-  `)
-  expect(typesOf(types).names).toMatchInlineSnapshot(`
-    [
-      "Allow",
-      "Change",
-      "Credentials",
-      "DiscoverOptions",
-      "Discovery",
-      "DiscoveryEvents",
-      "Endpoint",
-      "ErrorStatus",
-      "InstanceStatus",
       "LeaseStatus",
       "Logger",
       "LossReason",
+      "PickContext",
+      "PlainOptions",
+      "RawEntry",
       "Registration",
       "RegistrationEvents",
       "RegistrationState",
+      "RegistrationStatus",
       "Registry",
       "RegistryOptions",
       "RegistryStatus",
+      "ServerOptions",
+      "ServerRegistration",
+      "ServerState",
       "ServiceInstance",
       "ServiceOptions",
+      "SkydnsOptions",
       "TlsOptions",
+      "TraefikOptions",
+      "WatchStatus",
+      "WinstonLike",
     ]
   `)
 })

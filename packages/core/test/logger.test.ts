@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import { createRegistry, EtcdRegisterError, type RegistryOptions, winstonLogger } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
 import winston from 'winston'
-import { errorFields, resolveLogger } from '../src/logger.ts'
+import { errorFields, resolveLogger } from '../src/etcd/support/logger.ts'
 
 /** A real logger of winston, and what it wrote. */
 function aWinston(options: winston.LoggerOptions = {}) {

@@ -1,11 +1,11 @@
 import { Etcd3, type IRangeResponse, type ITxnRequest, type ITxnResponse, type IWatchResponse } from 'etcd3'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type KeyValue, keyValueOf } from '../src/etcd/key-value.ts'
-import { InvalidAnswer } from '../src/etcd/message-fields.ts'
-import { decodeRange } from '../src/etcd/range-page.ts'
-import { decodeTxn } from '../src/etcd/txn-answer.ts'
-import { decodeWatch } from '../src/etcd/watch-message.ts'
+import { type KeyValue, keyValueOf } from '../src/etcd/wire/key-value.ts'
+import { InvalidAnswer } from '../src/etcd/wire/message-fields.ts'
+import { decodeRange } from '../src/etcd/wire/range-page.ts'
+import { decodeTxn } from '../src/etcd/wire/txn-answer.ts'
+import { decodeWatch } from '../src/etcd/wire/watch-message.ts'
 
 interface Codec<Response> {
   responseSerialize(response: object): Buffer

@@ -17,7 +17,8 @@ import {
 } from '@etcd-register/core'
 import { type CertificateAuthority, createCertificateAuthority } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { resolveOptions, resolvePatch, resolveService } from '../src/options.ts'
+import { resolvePatch, resolveService } from '../src/instance/service-options.ts'
+import { resolveOptions } from '../src/registry/options.ts'
 
 const failing = {
   ...jsonFormat({ namespace: '/failing' }),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { defaultServiceName } from '../src/service-name.ts'
+import { defaultServiceName } from '../src/server/service-name.ts'
 
 /** A folder with these files, gone with the test; a package.json has the name that is given. */
 function folderWith(files: Record<string, string>): string {
@@ -103,9 +103,9 @@ test('where there is only a launcher the error says how to name it', () => {
 
 test('a process that a launcher started has the name of the app', () => {
   const core = fileURLToPath(new URL('../dist/index.mjs', import.meta.url))
-  const launcher = `import { createServiceHost } from ${JSON.stringify(core)}
+  const launcher = `import { createAdapterRuntime } from ${JSON.stringify(core)}
 import { createServer } from 'node:http'
-const host = createServiceHost({ hosts: '127.0.0.1:1', logger: false, signals: false })
+const host = createAdapterRuntime({ hosts: '127.0.0.1:1', logger: false, signals: false })
 const server = createServer().listen(0, '127.0.0.1', () => {
   console.log(host.attach(server).registration.instance.name)
   process.exit()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { quoted, shown } from '../src/text.ts'
+import { quoted, shown } from '../src/etcd/support/text.ts'
 
 test('what is harmless stays as it is, in any script', () => {
   for (const text of ['', 'orders/10.0.0.1:8000', 'größe, 名前, 🦊', 'a "b" \\c'])

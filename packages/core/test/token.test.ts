@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { systemClock } from '../src/clock.ts'
-import { TokenSource } from '../src/etcd/token.ts'
-import { resolveLogger } from '../src/logger.ts'
+import { TokenSource } from '../src/etcd/client/token.ts'
+import { systemClock } from '../src/etcd/support/clock.ts'
+import { resolveLogger } from '../src/etcd/support/logger.ts'
 
 /** A source whose delays are noted instead of waited for. */
 function source(authenticate: (timeout: number) => Promise<string>, { members = 1, leaseRest = 6000 } = {}) {

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { createRegistry, type RegistryOptions } from '@etcd-register/core'
 import { type CertificateAuthority, createCertificateAuthority } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { knownAddress } from '../src/address.ts'
-import { resolveOptions } from '../src/options.ts'
-import { defaultServiceName } from '../src/service-name.ts'
+import { knownAddress } from '../src/instance/address.ts'
+import { resolveOptions } from '../src/registry/options.ts'
+import { defaultServiceName } from '../src/server/service-name.ts'
 
 let authority: CertificateAuthority
 let folder: string

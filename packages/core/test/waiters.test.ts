@@ -1,24 +1,24 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { Waiters } from '../src/waiters.ts'
+import { Condition } from '../src/etcd/support/condition.ts'
 
 test('whoever waits looks at once, and again when woken', async () => {
-  const waiters = new Waiters()
+  const waiters = new Condition()
   let looks = 0
   const waiting = waiters.until(() => {
     looks += 1
     return looks === 3
   })
   expect(looks).toBe(1)
-  waiters.wake()
-  waiters.wake()
+  waiters.notify()
+  waiters.notify()
   await waiting
-  waiters.wake()
+  waiters.notify()
   expect(looks).toBe(3)
 })
 
 test('what the check throws is the rejection of that one only', async () => {
-  const waiters = new Waiters()
+  const waiters = new Condition()
   let over = false
   const failing = waiters.until(() => {
     if (over) throw new Error('hopeless')
@@ -26,7 +26,7 @@ test('what the check throws is the rejection of that one only', async () => {
   })
   const other = waiters.until(() => over)
   over = true
-  waiters.wake()
+  waiters.notify()
   await expect(failing).rejects.toThrow('hopeless')
   await other
 })
@@ -34,7 +34,7 @@ test('what the check throws is the rejection of that one only', async () => {
 const message = () => 'not yet'
 
 test('an abort rejects with its reason as the cause, also before the wait began, and leaves no listener', async () => {
-  const waiters = new Waiters()
+  const waiters = new Condition()
   const controller = new AbortController()
   const { signal } = controller
   const waiting = waiters.until(() => false, { signal, message })
@@ -52,7 +52,7 @@ test('an abort rejects with its reason as the cause, also before the wait began,
 
 test('many may wait with one signal, which is no leak of it', async () => {
   const controller = new AbortController()
-  const waiters = new Waiters()
+  const waiters = new Condition()
   const { signal } = controller
   const waiting = Array.from({ length: 30 }, () => waiters.until(() => false, { signal, message }))
   expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)

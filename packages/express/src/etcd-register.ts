@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Server } from 'node:net'
 import {
-  createServiceHost,
+  createAdapterRuntime,
   type EtcdRegisterOptions,
   type Registration,
   type Registry,
@@ -46,7 +46,7 @@ interface Layer {
 
 /** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
 export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMiddleware {
-  const host = createServiceHost(options)
+  const host = createAdapterRuntime(options)
   host.expectServer()
   const middleware = (request: unknown, _response: unknown, next: () => void) => {
     host.attachFrom(request)

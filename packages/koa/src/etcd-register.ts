@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Server } from 'node:net'
 import {
-  createServiceHost,
+  createAdapterRuntime,
   type EtcdRegisterOptions,
   type Registration,
   type Registry,
@@ -31,7 +31,7 @@ export interface EtcdRegisterMiddleware {
 /** Registers the app's server in etcd while it listens. Throws `ERR_INVALID_OPTION`. */
 export function etcdRegister(options: EtcdRegisterOptions = {}): EtcdRegisterMiddleware {
   extendKoa()
-  const host = createServiceHost(options)
+  const host = createAdapterRuntime(options)
   host.expectServer()
   const middleware = (context: { req: IncomingMessage }, next: () => Promise<unknown>) => {
     host.attachFrom(context.req)

@@ -1,8 +1,9 @@
 import type { AddressInfo, Server } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import {
+  type AdapterRuntime,
+  createAdapterRuntime,
   createRegistry,
-  createServiceHost,
   type Discovery,
   EtcdRegisterError,
   type Registration,
@@ -10,7 +11,6 @@ import {
   registryOptionsOf,
   type ServerRegistration,
   type ServerState,
-  type ServiceHost,
 } from '@etcd-register/core'
 import type {
   OnApplicationBootstrap,
@@ -57,7 +57,7 @@ export class EtcdLifecycle
   readonly registry: Registry
   readonly #options: EtcdModuleOptions
   readonly #adapter: HttpAdapterHost
-  readonly #host: ServiceHost
+  readonly #host: AdapterRuntime
   readonly #discoveries: Discovery[] = []
   /** The server that Nest makes and closes. */
   #server: ServerRegistration | undefined
@@ -70,7 +70,7 @@ export class EtcdLifecycle
     const { isGlobal: _, ...others } = options
     const { logger = nestLogger } = options
     this.registry = options.registry ?? createRegistry({ ...registryOptionsOf(options), logger })
-    this.#host = createServiceHost(others, this.registry)
+    this.#host = createAdapterRuntime(others, this.registry)
     if (options.registry === undefined) holdProcess(this.registry, false)
     destroyFirst(modules, ETCD_LIFECYCLE)
   }

@@ -1,6 +1,6 @@
-import { authority, canonicalHost } from '../address.ts'
-import { makeInstance, parseEndpoint } from '../instance.ts'
-import type { Allow, Endpoint, ServiceInstance } from '../types.ts'
+import { authority, canonicalHost } from '../etcd/support/host.ts'
+import type { Allow, Endpoint, ServiceInstance } from '../instance/instance.ts'
+import { makeInstance, parseEndpoint } from '../instance/instance.ts'
 import type { DecodedInstance } from './format.ts'
 
 /** An instance with the endpoints that `allow` lets through; the first of them is its address. Never throws. */

@@ -1,4 +1,4 @@
-import { invalidOption } from '../errors.ts'
+import { invalidOption } from '../etcd/support/errors.ts'
 import type { InstanceFormat } from './format.ts'
 
 const METHODS = ['encode', 'ranges', 'decode', 'root', 'serviceOf'] as const

@@ -1,4 +1,5 @@
-import { authority, isWildcard } from '../address.ts'
+import { authority, isWildcard } from '../etcd/support/host.ts'
+import type { Endpoint, InstanceStatus } from '../instance/instance.ts'
 import {
   ID_RULE,
   isId,
@@ -12,8 +13,7 @@ import {
   parseAuthority,
   parseEndpoint,
   readWeight,
-} from '../instance.ts'
-import type { Endpoint, InstanceStatus } from '../types.ts'
+} from '../instance/instance.ts'
 import type { DecodedInstance } from './format.ts'
 
 const MOST_ENDPOINTS = 32

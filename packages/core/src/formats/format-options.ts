@@ -1,6 +1,6 @@
-import { invalidOption } from '../errors.ts'
-import { isProtocol } from '../instance.ts'
-import { checkNames } from '../option-names.ts'
+import { invalidOption } from '../etcd/support/errors.ts'
+import { checkNames } from '../etcd/support/option-names.ts'
+import { isProtocol } from '../instance/instance.ts'
 import type { InstanceFormat } from './format.ts'
 
 /** The options of a factory, whose names are those of `known`. Throws `ERR_INVALID_OPTION`. */

@@ -1,5 +1,5 @@
-import type { InstanceFields } from '../instance.ts'
-import type { ServiceInstance } from '../types.ts'
+import type { KeyRange } from '../etcd/watch/key-range.ts'
+import type { InstanceFields, ServiceInstance } from '../instance/instance.ts'
 
 /** One key and its value, as written. */
 export interface Entry {
@@ -8,7 +8,7 @@ export interface Entry {
 }
 
 /** An entry of a format that may have `isAnother`. */
-export interface PlacedEntry extends Entry {
+export interface ResolvedEntry extends Entry {
   isAnother?: ((found: Buffer) => boolean) | undefined
 }
 
@@ -17,9 +17,6 @@ export interface RawEntry {
   key: string
   value: Buffer
 }
-
-/** All keys that begin with `prefix` (which ends in `/`), or the one `key`. */
-export type KeyRange = { prefix: string } | { key: string }
 
 /** The instance, or why there is none in it; `ignore` for a key that is not meant to be one, such as one of something else. */
 export type DecodedInstance = { instance: ServiceInstance } | { skip: string } | { ignore: true }

@@ -1,5 +1,5 @@
-import { authority } from '../address.ts'
-import { isPort, isProtocol, parseAuthority } from '../instance.ts'
+import { authority, isPort } from '../etcd/support/host.ts'
+import { isProtocol, parseAuthority } from '../instance/instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, ownNamespace } from './format-options.ts'

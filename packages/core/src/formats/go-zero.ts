@@ -1,4 +1,4 @@
-import { authorityFor } from '../instance.ts'
+import { authorityFor } from '../instance/instance.ts'
 import { bareAddress } from './bare-address.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'

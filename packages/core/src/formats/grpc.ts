@@ -5,7 +5,7 @@ import {
   isPairValue,
   MOST_PAIRS,
   readWeight,
-} from '../instance.ts'
+} from '../instance/instance.ts'
 import { decodeInstance, pairText } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'
 import { bareNamespace, checkedOptions, ownProtocol, trueOrFalse } from './format-options.ts'

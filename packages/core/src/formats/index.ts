@@ -1,4 +1,4 @@
-import { invalidOption } from '../errors.ts'
+import { invalidOption } from '../etcd/support/errors.ts'
 import { checkFormat } from './check-format.ts'
 import type { InstanceFormat } from './format.ts'
 import { namespaceFor } from './format-options.ts'
@@ -8,13 +8,13 @@ import { grpcFormat } from './grpc.ts'
 import { jsonFormat } from './json.ts'
 import { kitexFormat } from './kitex.ts'
 import { kratosFormat } from './kratos.ts'
-import { checkRoot, type PlacedFormat, rangesOf } from './placed-format.ts'
 import { plainFormat } from './plain.ts'
+import { checkRoot, type ResolvedFormat, rangesOf } from './resolved-format.ts'
 import { skydnsFormat } from './skydns.ts'
 import { traefikFormat } from './traefik.ts'
 
 export * from './format.ts'
-export * from './placed-format.ts'
+export * from './resolved-format.ts'
 export { refuseSharedKeys } from './shared-keys.ts'
 
 export type FormatName =
@@ -52,7 +52,7 @@ export type FormatOption = FormatName | InstanceFormat | readonly (FormatName | 
 export type RegistryNamespace = { given: string } | { default: string }
 
 /** Each with its place. Throws `ERR_INVALID_OPTION`. */
-export function resolveFormats(option: FormatOption, registry: RegistryNamespace): readonly PlacedFormat[] {
+export function resolveFormats(option: FormatOption, registry: RegistryNamespace): readonly ResolvedFormat[] {
   const list = Array.isArray(option) ? (option as unknown[]) : [option]
   const placed = list.map(entry => {
     const format = resolveFormat(entry)
@@ -70,11 +70,11 @@ export function resolveFormats(option: FormatOption, registry: RegistryNamespace
  * registry's own, if there is one, with the options that it was given. Throws `ERR_INVALID_OPTION`.
  */
 export function readableFormats(
-  own: readonly PlacedFormat[],
+  own: readonly ResolvedFormat[],
   registry: RegistryNamespace,
   asked?: FormatOption,
-): readonly PlacedFormat[] {
-  const readable = ({ format }: PlacedFormat) => format.capabilities.read
+): readonly ResolvedFormat[] {
+  const readable = ({ format }: ResolvedFormat) => format.capabilities.read
   const ours = (name: unknown) => own.find(({ format }) => format.name === name)?.format ?? name
   const chosen =
     asked === undefined

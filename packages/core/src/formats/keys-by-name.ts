@@ -1,4 +1,4 @@
-import { isName } from '../instance.ts'
+import { isName } from '../instance/instance.ts'
 import type { InstanceFormat } from './format.ts'
 
 /** How keys begin in a namespace, up to the slash before the name. */

@@ -1,4 +1,4 @@
-import { authorityFor, MOST_WEIGHT, readWeight } from '../instance.ts'
+import { authorityFor, MOST_WEIGHT, readWeight } from '../instance/instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, ownProtocol, slashedNamespace, wholeNumber } from './format-options.ts'

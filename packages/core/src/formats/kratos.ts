@@ -1,4 +1,4 @@
-import { readWeight } from '../instance.ts'
+import { readWeight } from '../instance/instance.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'
 import { checkedOptions, slashedNamespace } from './format-options.ts'

@@ -1,5 +1,5 @@
-import { authority } from '../address.ts'
-import { isName } from '../instance.ts'
+import { authority } from '../etcd/support/host.ts'
+import { isName } from '../instance/instance.ts'
 import { bareAddress } from './bare-address.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type InstanceFormat, made } from './format.ts'

@@ -1,11 +1,11 @@
-import { authority } from '../address.ts'
-import { isName, isPort } from '../instance.ts'
-import { isWellFormed } from '../text.ts'
-import type { Allow, ServiceInstance } from '../types.ts'
+import { authority, isPort } from '../etcd/support/host.ts'
+import { isWellFormed } from '../etcd/support/text.ts'
+import type { Allow, ServiceInstance } from '../instance/instance.ts'
+import { isName } from '../instance/instance.ts'
 import { allowed } from './allowed.ts'
 import { decodeInstance } from './decode-instance.ts'
 import { type DecodedInstance, type InstanceFormat, MAX_VALUE_BYTES, type RawEntry } from './format.ts'
-import { type PlacedFormat, textOf } from './placed-format.ts'
+import { type ResolvedFormat, textOf } from './resolved-format.ts'
 
 /** Under one key. */
 const MOST_INSTANCES = 1000
@@ -37,7 +37,7 @@ const NOTHING: ReadEntry = Object.freeze({ found: undefined })
 
 /** What a format makes of what was found, bounded; never throws, whatever the format does. */
 export function readEntry(
-  { format, namespace }: PlacedFormat,
+  { format, namespace }: ResolvedFormat,
   name: string,
   entry: RawEntry,
   allow?: Allow,
@@ -104,7 +104,7 @@ function sound(instance: ServiceInstance, name: string, key: string): ReturnType
 }
 
 /** The service that a key belongs to; never throws, whatever the format does. */
-export function readName({ format, namespace }: PlacedFormat, key: string): string | undefined {
+export function readName({ format, namespace }: ResolvedFormat, key: string): string | undefined {
   try {
     const name: unknown = isWellFormed(key) ? format.serviceOf(key, namespace) : undefined
     return isName(name) ? name : undefined

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { invalidOption } from '../errors.ts'
+import { invalidOption } from '../etcd/support/errors.ts'
 import type { InstanceFormat } from './format.ts'
 import { checkedOptions, separateNamespace, trueOrFalse, wholeNumber } from './format-options.ts'
 import { goJson } from './go-json.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { authority } from '../address.ts'
-import { invalidOption } from '../errors.ts'
+import { invalidOption } from '../etcd/support/errors.ts'
+import { authority } from '../etcd/support/host.ts'
 import type { InstanceFormat } from './format.ts'
 import { checkedOptions, separateNamespace, trueOrFalse } from './format-options.ts'
 import { writeOnly } from './write-only.ts'

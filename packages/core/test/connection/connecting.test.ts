@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { Connecting, type Connector } from '../../src/etcd/connecting.ts'
+import { Connecting, type Connector } from '../../src/etcd/client/connecting.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())

@@ -8,8 +8,8 @@ import {
   startHostileEtcd,
   TRICKS,
 } from '../../../../fixtures/hostile-etcd/index.ts'
-import { resolveOptions } from '../../src/options.ts'
-import { EtcdRegistry } from '../../src/registry.ts'
+import { resolveOptions } from '../../src/registry/options.ts'
+import { EtcdRegistry } from '../../src/registry/registry.ts'
 import { MovedClock } from '../support/moved-clock.ts'
 import { RawWriter, valueFor } from '../support/raw-writer.ts'
 import { keepLog, openRegistry } from '../support/read-side.ts'

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { EtcdRegisterError } from '../../src/errors.ts'
-import type { Connection } from '../../src/etcd/connection.ts'
-import type { WatchedKeys } from '../../src/etcd/key-value.ts'
-import type { RangePage } from '../../src/etcd/range-page.ts'
-import type { WatchHandlers, WatchStream } from '../../src/etcd/watch-stream.ts'
-import { RangeReader } from '../../src/range-reader.ts'
-import { RangeWatch } from '../../src/watch.ts'
+import type { Connection } from '../../src/etcd/client/connection.ts'
+import { EtcdRegisterError } from '../../src/etcd/support/errors.ts'
+import { RangeWatch } from '../../src/etcd/watch/key-watch.ts'
+import { RangeReader } from '../../src/etcd/watch/range-reader.ts'
+import type { WatchHandlers, WatchStream } from '../../src/etcd/watch/watch-stream.ts'
+import type { WatchedKeys } from '../../src/etcd/watch/watched-keys.ts'
+import type { RangePage } from '../../src/etcd/wire/range-page.ts'
 import { MovedClock } from '../support/moved-clock.ts'
 
 const pace = { bytes: 1_000_000, answered() {} }

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { makeInstance } from '../../src/instance.ts'
-import { MergedInstances, type Origin } from '../../src/merged-instances.ts'
-import { TableChange } from '../../src/table-change.ts'
-import type { ServiceInstance } from '../../src/types.ts'
+import { MergedInstances, type Origin } from '../../src/discovery/merged-instances.ts'
+import { TableChange } from '../../src/discovery/table-change.ts'
+import type { ServiceInstance } from '../../src/instance/instance.ts'
+import { makeInstance } from '../../src/instance/instance.ts'
 
 const at = (key: string, id: string, version = '') =>
   makeInstance({ id, name: 'web', host: '10.0.0.5', port: 80, protocol: 'http', version }, key)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import type { Connection } from '../../src/etcd/connection.ts'
-import type { RangePage } from '../../src/etcd/range-page.ts'
-import { RangeReader } from '../../src/range-reader.ts'
+import type { Connection } from '../../src/etcd/client/connection.ts'
+import { RangeReader } from '../../src/etcd/watch/range-reader.ts'
+import type { RangePage } from '../../src/etcd/wire/range-page.ts'
 
 /** The most keys of one page that are read without a turn of the event loop. */
 async function keysAtOnce(length: number, size: number): Promise<number> {

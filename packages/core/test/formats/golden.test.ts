@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { type FormatName, grpcFormat } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
 import { defaultId, type Entry, FACTORIES, FORMATS, resolveFormats } from '../../src/formats/index.ts'
-import { type InstanceInput, makeInstance, parseEndpoint } from '../../src/instance.ts'
-import { resolveOptions } from '../../src/options.ts'
+import { type InstanceInput, makeInstance, parseEndpoint } from '../../src/instance/instance.ts'
+import { resolveOptions } from '../../src/registry/options.ts'
 import { bytes, expectSafe, instanceOf } from './instances.ts'
 
 const folder = new URL('golden/', import.meta.url)

@@ -1,9 +1,9 @@
 import { grpcFormat } from '@etcd-register/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isWildcard } from '../../src/address.ts'
+import { isWildcard } from '../../src/etcd/support/host.ts'
 import { FORMATS, resolveFormats } from '../../src/formats/index.ts'
-import { isProtocol, makeInstance } from '../../src/instance.ts'
+import { isProtocol, makeInstance } from '../../src/instance/instance.ts'
 import { bytes, expectSafe, instanceOf, json, plain } from './instances.ts'
 
 /** Those that can be read, with a namespace and the beginning of a key in it. */

@@ -6,7 +6,7 @@ import {
   type ServiceInstance,
 } from '@etcd-register/core'
 import { expect } from 'vitest'
-import { makeInstance } from '../../src/instance.ts'
+import { makeInstance } from '../../src/instance/instance.ts'
 
 export const json: InstanceFormat = jsonFormat()
 export const plain: InstanceFormat = plainFormat()

@@ -1,6 +1,6 @@
 import { plainFormat } from '@etcd-register/core'
 import { describe, expect, test } from 'vitest'
-import { makeInstance } from '../../src/instance.ts'
+import { makeInstance } from '../../src/instance/instance.ts'
 import { bare, bytes, expectSafe, full, instanceOf, plain } from './instances.ts'
 
 const singleKey = plainFormat({ singleKey: true })

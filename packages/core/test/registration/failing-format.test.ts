@@ -1,10 +1,11 @@
 import { type InstanceFormat, jsonFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
-import { Advertisement } from '../../src/advertisement.ts'
-import { type Clock, systemClock } from '../../src/clock.ts'
+import { type Clock, systemClock } from '../../src/etcd/support/clock.ts'
 import { resolveFormats } from '../../src/formats/index.ts'
-import { resolveOptions, resolveService } from '../../src/options.ts'
-import { EtcdRegistry } from '../../src/registry.ts'
+import { resolveService } from '../../src/instance/service-options.ts'
+import { InstanceRecord } from '../../src/registration/record.ts'
+import { resolveOptions } from '../../src/registry/options.ts'
+import { EtcdRegistry } from '../../src/registry/registry.ts'
 import { leases, rows } from '../support/etcdctl-table.ts'
 import { leaseOf } from '../support/lease-of.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
@@ -73,7 +74,11 @@ describe.concurrent('a format of one’s own that fails to write', () => {
       },
     }
     const formats = resolveFormats({ ...jsonFormat(), defaults }, { default: '/services' })
-    const advertised = new Advertisement(resolveService({ name: 'orders', port: 8000 }), '127.0.0.1', formats)
+    const advertised = new InstanceRecord(
+      resolveService({ name: 'orders', port: 8000 }),
+      '127.0.0.1',
+      formats,
+    )
     expect(() => {
       advertised.host = '192.0.2.1'
     }).toThrow('boom')

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import type { KeyEvent, KeyValue } from '../../src/etcd/key-value.ts'
-import { KeyGuard } from '../../src/key-guard.ts'
+import type { KeyEvent, KeyValue } from '../../src/etcd/wire/key-value.ts'
+import { OwnedKeyWatch } from '../../src/registration/owned-key-watch.ts'
 
 const at = (revision: number): KeyValue => ({
   key: 'ours',
@@ -15,7 +15,7 @@ const del = (revision: number) => ({ type: 'delete', key: 'ours', revision }) as
 /** Of a key that we put at revision 5; what it saw: the value, or that it is gone, and the revision of an event. */
 function aGuard() {
   const seen: [string | undefined, number | 'listed'][] = []
-  const guard = new KeyGuard(
+  const guard = new OwnedKeyWatch(
     () => () => {},
     'ours',
     { revision: 5, present: true },
@@ -27,7 +27,7 @@ function aGuard() {
   return { guard, seen }
 }
 
-function list(guard: KeyGuard, entries: KeyValue[], revision: number): void {
+function list(guard: OwnedKeyWatch, entries: KeyValue[], revision: number): void {
   const listing = guard.list()
   for (const entry of entries) listing.add(entry)
   listing.done(revision)

@@ -1,7 +1,7 @@
 import type { Registration } from '@etcd-register/core'
 import { plainFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
-import type { ServiceRegistration } from '../../src/registration.ts'
+import type { ServiceRegistration } from '../../src/registration/registration.ts'
 import { revision } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'

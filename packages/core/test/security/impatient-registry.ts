@@ -1,7 +1,7 @@
 import type { Registry, RegistryOptions } from '@etcd-register/core'
-import { systemClock } from '../../src/clock.ts'
-import { resolveOptions } from '../../src/options.ts'
-import { EtcdRegistry } from '../../src/registry.ts'
+import { systemClock } from '../../src/etcd/support/clock.ts'
+import { resolveOptions } from '../../src/registry/options.ts'
+import { EtcdRegistry } from '../../src/registry/registry.ts'
 
 export interface Watched {
   registry: Registry

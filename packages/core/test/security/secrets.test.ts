@@ -2,8 +2,8 @@ import { createServer } from 'node:http'
 import { inspect } from 'node:util'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { attachServer, createRegistry, createServiceHost, type RegistryOptions } from '../../src/index.ts'
-import { resolveOptions } from '../../src/options.ts'
+import { attachServer, createAdapterRuntime, createRegistry, type RegistryOptions } from '../../src/index.ts'
+import { resolveOptions } from '../../src/registry/options.ts'
 
 let etcd: EtcdMember
 
@@ -89,7 +89,7 @@ test.concurrent.each<[string, RegistryOptions['auth']]>([
       discovery.instances,
       outcomes,
       attachServer(createServer(), registry, { name: 'orders', signals: false }),
-      createServiceHost({ ...options, name: 'orders', enabled: false }),
+      createAdapterRuntime({ ...options, name: 'orders', enabled: false }),
     ]) {
       seen.push(everything(thing))
     }

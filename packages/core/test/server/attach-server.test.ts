@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import {
   attachServer,
+  createAdapterRuntime,
   createRegistry,
-  createServiceHost,
   type EtcdRegisterOptions,
   type Registry,
 } from '@etcd-register/core'
@@ -215,7 +215,7 @@ test.each([
   const before = server.listenerCount('listening')
   const refused = new RegExp(`^(Unknown option "${option}"|Option "${option}" must be)`)
   expect(() => attachServer(server, registry, { name: 'orders', ...options })).toThrow(refused)
-  expect(() => createServiceHost({ name: 'orders', ...options })).toThrow(refused)
+  expect(() => createAdapterRuntime({ name: 'orders', ...options })).toThrow(refused)
   expect(server.listenerCount('listening')).toBe(before)
 })
 
@@ -403,7 +403,7 @@ describe('what adapters share', () => {
       ttl: 60,
       logger: false as const,
     }
-    const host = createServiceHost({ name: 'orders', drainDelay: 0, signals: false, ...own, ...options })
+    const host = createAdapterRuntime({ name: 'orders', drainDelay: 0, signals: false, ...own, ...options })
     onTestFinished(() => host.close())
     const keys = async () =>
       (await rows(etcd, `${namespace}/`)).map(({ key }) => key.slice(namespace.length + 1))
@@ -585,7 +585,7 @@ test.each<[string, unknown, RegExp]>([
     /^Option "drainDelay" must be .* from 0 to 300000; got 600000/,
   ],
 ])('%s is refused, and the message says what to write', (_, options, message) => {
-  expect(() => createServiceHost(options as EtcdRegisterOptions)).toThrow(message)
+  expect(() => createAdapterRuntime(options as EtcdRegisterOptions)).toThrow(message)
 })
 
 test('what is no server is refused', () => {

@@ -5,7 +5,7 @@ import { connect as connectTcp, createServer as createTcpServer } from 'node:net
 import { createRegistry, jsonFormat, type RegistryOptions } from '@etcd-register/core'
 import { type EtcdMember, startEtcdBinary } from '@etcd-register/testing'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { resolveServerOptions } from '../../src/server.ts'
+import { resolveServerOptions } from '../../src/server/server.ts'
 import { aNamespace, aServer, attach, closed, closedWithTest, listen, ready } from '../support/server-side.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'

@@ -5,7 +5,7 @@ import { createServer as createHttpsServer } from 'node:https'
 import { Server as NetServer } from 'node:net'
 import { createCertificateAuthority } from '@etcd-register/testing'
 import { expect, onTestFinished, test } from 'vitest'
-import { requestListeners } from '../../src/request-listeners.ts'
+import { requestListeners } from '../../src/server/request-listeners.ts'
 import { closedWithTest, listen } from '../support/server-side.ts'
 
 const { cert, key } = await (await createCertificateAuthority()).issue()

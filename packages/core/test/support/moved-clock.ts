@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/clock.ts'
+import type { Clock } from '../../src/etcd/support/clock.ts'
 
 /** A clock that stands still until a test moves it; its chance is always the same one. */
 export class MovedClock implements Clock {
