@@ -1,25 +1,14 @@
-import {
-  ABSENT,
-  isKnown,
-  type Known,
-  knownOf,
-  readKeys,
-  writeOwned,
-} from '../etcd/client/compare-and-write.ts'
+import { ABSENT, type Known, readKeys, writeOwned } from '../etcd/client/compare-and-write.ts'
 import type { Connection } from '../etcd/client/connection.ts'
-import type { LeaseKeeper, LeaseListener } from '../etcd/lease/lease.ts'
 import type { EtcdRegisterError } from '../etcd/support/errors.ts'
 import type { KeyValue } from '../etcd/wire/key-value.ts'
 import type { Entry, ResolvedEntry } from '../formats/index.ts'
-import { type KeyWatcher, OwnedKeyWatch } from './owned-key-watch.ts'
-import type { RetiredKeys } from './retired-keys.ts'
+import { type KeyWatcher, OwnedKey } from './owned-key.ts'
 
 export interface InstanceKeysDeps {
   connection: Connection
-  lease: LeaseKeeper
-  /** Follows a key; how, the write side does not know. */
+  /** Follows a key; how, this side does not know. */
   watchKey: KeyWatcher
-  retired: RetiredKeys
 }
 
 /** A key that somebody else has, and under which lease. */
@@ -29,7 +18,7 @@ export interface Taken {
 }
 
 /** Hears what becomes of the keys, but for what we do ourselves. */
-export interface KeysObserver {
+export interface KeysListener {
   /** One of them is watched again, after the connection broke or the lists were compared. */
   listed(): void
   /** A write has to look: one of ours came late, or a list shows a key in another state than ours. */
@@ -43,39 +32,36 @@ export interface KeysObserver {
   watched(key: string): void
 }
 
-/** The keys of one instance: written together, guarded each, deleted together, and only where they are ours. */
+/** The keys of one instance: written together, watched each, and only touched where they are ours. */
 export class InstanceKeys {
   readonly #deps: InstanceKeysDeps
-  readonly #observer: KeysObserver
-  /** Every key that we may have written, and how it stands. */
-  readonly #known = new Map<string, Known>()
-  readonly #guards = new Map<string, OwnedKeyWatch>()
+  readonly #listener: KeysListener
+  /** Every key that we may have written, by name. */
+  readonly #keys = new Map<string, OwnedKey>()
   /** What was seen while a write was under way; its answer says what of it is news. */
   readonly #unseen: (() => void)[] = []
-  /** Keys that etcd had from us once: from then on somebody else there is the newer one. */
-  readonly #had = new Set<string>()
-  /** Keys that somebody newer has, last we heard, by their names; while there is one we need not try. */
-  readonly #taken = new Map<string, Taken>()
+  /** Our leases: the last one that something was written under, and those that were tried since. */
+  readonly #leases = new Set<string>()
   /** Leases of others that had our keys before us. A restored store can have them there again. */
   readonly #older = new Set<string>()
-  /** Revision at which we deleted each key last: older events are ignored. */
-  readonly #deleted = new Map<string, number>()
   /** Whether a list showed a key in another state than ours: until the keys are read, no event counts. */
   #unclear = false
   /** Revision of our first write; what was written before it is older than we. */
   #since: number | undefined
-  /** The one that was last written under, or tried to. */
-  #lease: string | undefined
   #writing = false
   #closed = false
 
-  constructor(deps: InstanceKeysDeps, observer: KeysObserver) {
+  constructor(deps: InstanceKeysDeps, listener: KeysListener) {
     this.#deps = deps
-    this.#observer = observer
+    this.#listener = listener
   }
 
   get names(): string[] {
-    return [...this.#known.keys()]
+    return this.#wanted.map(({ name }) => name)
+  }
+
+  get #wanted(): OwnedKey[] {
+    return [...this.#keys.values()].filter(({ wanted }) => wanted)
   }
 
   /** What happens to the keys meanwhile is heard of afterwards. */
@@ -95,7 +81,7 @@ export class InstanceKeys {
     this.#unclear = false
     try {
       const all = await readKeys(this.#deps.connection, this.names)
-      for (const [key, found] of all) this.#take(key, found)
+      for (const [name, found] of all) this.#take(this.#keys.get(name)!, found)
     } catch (error) {
       this.#unclear = true
       throw error
@@ -111,106 +97,130 @@ export class InstanceKeys {
     lease: string,
     takesOver: (found: KeyValue) => boolean,
   ): Promise<Taken | undefined> {
-    const { connection, retired } = this.#deps
-    const [taken] = this.#taken.values()
+    const taken = this.#taken
     if (taken !== undefined) return taken
+    const isNew = !this.#leases.has(lease)
+    if (isNew) this.#forgetGivenUp(wanted)
+    this.#leases.add(lease)
+    const before = this.#wanted
     const deletes = this.#except(wanted)
-    const past = this.#underPast(lease, wanted)
     const puts = wanted.filter(put => !this.#has(put, lease))
     // The first one is asked all the same: its revision says who is older.
     if (puts.length === 0 && deletes.length === 0 && this.#since !== undefined) return undefined
-    for (const { key } of puts) {
-      if (this.#known.has(key)) continue
-      this.#known.set(key, ABSENT)
-      retired.release(key)
-    }
+    const written = puts.map(({ key }) => this.#want(key))
     const mayTake = (found: KeyValue) => {
       if (this.#isOurs(found)) return true
       if (!(this.#isPast(found) || this.#isOlder(found)) || !takesOver(found)) return false
       this.#older.add(found.lease)
       return true
     }
-    const result = await writeOwned(connection, { puts, deletes, lease, known: this.#known, mayTake })
+    const result = await this.#transact(puts, deletes, lease, mayTake)
     if ('refused' in result) {
       // It may not have come as far as the answer: what it still says is old.
-      this.#unguard(result.refused.key)
+      this.#keys.get(result.refused.key)!.unwatch()
       return this.#give(result.refused)
     }
     const { revision } = result
     this.#since ??= revision
-    for (const { key } of puts) {
-      this.#had.add(key)
-      this.#guard(key, { revision, present: true })
+    this.#leases.clear()
+    this.#leases.add(lease)
+    for (const key of written) {
+      key.had = true
+      this.#watch(key, { revision, present: true })
     }
     for (const key of deletes) {
-      this.#known.delete(key)
-      this.#deleted.set(key, revision)
-      if (!past.has(key)) this.#guard(key, { revision, present: false })
+      key.wanted = false
+      key.deletedAt = revision
+      // A late write of the lease before goes with that lease.
+      if (!(isNew && before.includes(key))) this.#watch(key, { revision, present: false })
     }
     return undefined
   }
 
   /** Deletes all that is still ours. */
   async withdraw(): Promise<void> {
-    const { connection, lease } = this.#deps
-    const known = this.#known
-    const mayTake = (found: KeyValue) => lease.owns(found.lease)
     for (;;) {
-      this.#forgetOthers()
-      const deletes = this.names.filter(key => known.get(key) !== ABSENT)
+      // A key that we are about to take over is not ours to delete before we did.
+      for (const key of this.#wanted) if (!this.#isOurs(key.stands)) key.stands = ABSENT
+      const deletes = this.#wanted.filter(({ stands }) => stands !== ABSENT)
       if (deletes.length === 0) return
-      const result = await writeOwned(connection, { puts: [], deletes, lease: '0', known, mayTake })
+      const result = await this.#transact([], deletes, '0', found => this.#leases.has(found.lease))
       if ('refused' in result) {
-        known.set(result.refused.key, ABSENT)
+        this.#keys.get(result.refused.key)!.stands = ABSENT
         continue
       }
-      for (const key of deletes) this.#deleted.set(key, result.revision)
+      for (const key of deletes) key.deletedAt = result.revision
       return
     }
   }
 
-  /** As `write()`, but only over what stands under this very lease, and without a guard. */
+  /** As `write()`, but only over what stands under this very lease, and without a watch. */
   async announce(puts: readonly Entry[], lease: string): Promise<void> {
-    const deletes = this.#except(puts)
-    const mayTake = (found: KeyValue) => found.lease === lease
-    await writeOwned(this.#deps.connection, { puts, deletes, lease, known: this.#known, mayTake })
+    await this.#transact(puts, this.#except(puts), lease, found => found.lease === lease)
   }
 
   /** Nothing is heard of them any more. */
   close(): void {
     this.#closed = true
-    for (const guard of this.#guards.values()) guard.close()
+    for (const key of this.#keys.values()) key.unwatch()
   }
 
-  /** Resolves when they are gone for good, those too that a late write may bring; or says that nobody knows. */
-  async remove(leaver: LeaseListener, refused: (error: EtcdRegisterError) => void): Promise<boolean> {
-    for (const key of this.#guards.keys()) if (!this.#known.has(key)) this.#known.set(key, ABSENT)
-    this.#forgetOthers()
-    return this.#deps.retired.remove(this.#known, leaver, refused)
+  async #transact(
+    puts: readonly ResolvedEntry[],
+    deletes: readonly OwnedKey[],
+    lease: string,
+    mayTake: (found: KeyValue) => boolean,
+  ): Promise<{ revision: number } | { refused: KeyValue }> {
+    const known = new Map<string, Known>(this.#wanted.map(({ name, stands }) => [name, stands]))
+    const names = deletes.map(({ name }) => name)
+    const write = { puts, deletes: names, lease, known, mayTake }
+    try {
+      return await writeOwned(this.#deps.connection, write)
+    } finally {
+      for (const key of this.#keys.values()) key.stands = known.get(key.name) ?? key.stands
+    }
   }
 
   /** Whether it stands there, as far as we know: each write is an event for every reader. */
   #has({ key, value }: Entry, lease: string): boolean {
-    const known = this.#known.get(key)
-    return known?.lease === lease && known.value.equals(Buffer.from(value))
+    const stands = this.#keys.get(key)?.stands
+    return stands?.lease === lease && stands.value.equals(Buffer.from(value))
   }
 
-  #except(puts: readonly Entry[]): string[] {
-    return this.names.filter(key => !puts.some(put => put.key === key))
+  #except(puts: readonly Entry[]): OwnedKey[] {
+    return this.#wanted.filter(({ name }) => !puts.some(put => put.key === name))
   }
 
-  /** A key that we are about to take over is not ours to delete before we did. */
-  #forgetOthers(): void {
-    for (const [key, known] of this.#known) if (!this.#isOurs(known)) this.#known.set(key, ABSENT)
+  #want(name: string): OwnedKey {
+    const key = this.#keys.get(name) ?? new OwnedKey(name)
+    this.#keys.set(name, key)
+    if (!key.wanted) key.stands = ABSENT
+    key.wanted = true
+    return key
+  }
+
+  /** With a new lease: a late write of the one before goes with that one. */
+  #forgetGivenUp(puts: readonly Entry[]): void {
+    for (const key of this.#keys.values()) {
+      if (puts.some(({ key: name }) => name === key.name)) continue
+      key.unwatch()
+      if (!key.wanted) this.#keys.delete(key.name)
+    }
+  }
+
+  get #taken(): Taken | undefined {
+    for (const { name, takenBy } of this.#keys.values())
+      if (takenBy !== undefined) return { key: name, lease: takenBy }
+    return undefined
   }
 
   #isOurs({ lease }: Known): boolean {
-    return lease === '0' || this.#deps.lease.owns(lease)
+    return lease === '0' || this.#leases.has(lease)
   }
 
   /** Also a key that is wanted later than others, such as one that says nothing of a weight of 0. */
   #isOlder({ key, revision }: KeyValue): boolean {
-    return this.#since === undefined || (revision <= this.#since && !this.#had.has(key))
+    return this.#since === undefined || (revision <= this.#since && !this.#keys.get(key)!.had)
   }
 
   /**
@@ -218,108 +228,106 @@ export class InstanceKeys {
    * restored. Or of whom we had the key, who wrote it again in a restored store, where we never deleted it.
    */
   #isPast({ key, lease, revision, created }: KeyValue): boolean {
-    const { revision: ours } = this.#known.get(key) ?? ABSENT
+    const { revision: ours } = this.#keys.get(key)!.stands
     return revision <= ours || (created <= ours && this.#older.has(lease))
   }
 
-  /** With a new lease, the keys of the one before: they need no guard, since a late write goes with that lease. */
-  #underPast(lease: string, puts: readonly Entry[]): ReadonlySet<string> {
-    if (this.#lease === lease) return new Set()
-    this.#lease = lease
-    for (const key of this.#guards.keys()) {
-      if (puts.some(put => put.key === key)) continue
-      this.#unguard(key)
-    }
-    return new Set(this.#known.keys())
-  }
-
-  #give({ key, revision, lease }: KeyValue): Taken {
-    const taken = { key, lease }
-    this.#taken.set(key, taken)
-    // Not known as it is: by that we could overwrite and delete it.
-    this.#known.set(key, ABSENT)
-    this.#guard(key, { revision, present: true })
-    return taken
+  #give(found: KeyValue): Taken {
+    const key = this.#keys.get(found.key)!
+    key.give(found)
+    this.#watch(key, { revision: found.revision, present: true })
+    return { key: key.name, lease: found.lease }
   }
 
   /** From our own write on, whatever becomes of the key is seen. */
-  #guard(key: string, seen: { revision: number; present: boolean }): void {
-    if (this.#guards.has(key) || this.#closed) return
-    const isCurrent = () => this.#guards.get(key) === guard && !this.#closed
-    const seeing = (observe: () => void) => {
+  #watch(key: OwnedKey, seen: { revision: number; present: boolean }): void {
+    if (key.isWatched || this.#closed) return
+    let current = true
+    const observe = (what: () => void) => {
       const look = () => {
-        if (isCurrent()) observe()
+        if (current && !this.#closed) what()
       }
       if (this.#writing) this.#unseen.push(look)
       else look()
     }
-    const guard: OwnedKeyWatch = new OwnedKeyWatch(this.#deps.watchKey, key, seen, {
-      changed: (found, revision) => seeing(() => this.#changed(key, found, revision)),
-      listed: found => seeing(() => this.#listed(key, found)),
-      failed: error => isCurrent() && this.#observer.unwatched(key, error),
-      watched: () => isCurrent() && this.#observer.watched(key),
-    })
-    this.#guards.set(key, guard)
+    key.watch(
+      (name, keys, revision) => {
+        const end = this.#deps.watchKey(name, keys, revision)
+        return () => {
+          current = false
+          end()
+        }
+      },
+      seen,
+      {
+        changed: (found, revision) => observe(() => this.#changed(key, found, revision)),
+        listed: found => observe(() => this.#listed(key, found)),
+        failed: error => !this.#closed && this.#listener.unwatched(key.name, error),
+        watched: () => !this.#closed && this.#listener.watched(key.name),
+      },
+    )
   }
 
-  #unguard(key: string): void {
-    this.#guards.get(key)?.close()
-    this.#guards.delete(key)
-  }
-
-  #changed(key: string, found: KeyValue | undefined, revision: number): void {
-    if (revision <= (this.#deleted.get(key) ?? 0)) return
-    const known = this.#known.get(key)
-    if (known === undefined) {
-      this.#unwanted(key, found)
+  #changed(key: OwnedKey, found: KeyValue | undefined, revision: number): void {
+    if (revision <= key.deletedAt) return
+    if (!key.wanted) {
+      this.#cameLate(key, found)
       return
     }
-    if (this.#unclear || revision <= known.revision) return
+    if (this.#unclear || revision <= key.stands.revision) return
     if (found !== undefined && !this.#isOurs(found)) {
       // Of whom we are about to take it back, who wrote it once more before that.
-      if (found.lease === known.lease) this.#known.set(key, knownOf(found))
-      else this.#observer.taken(this.#give(found))
+      if (found.lease === key.stands.lease) key.took(found)
+      else this.#listener.taken(this.#give(found))
       return
     }
     // That it is free is news, that we withdrew it is not.
-    if (!this.#taken.delete(key) && found === undefined && known === ABSENT) return
-    this.#known.set(key, knownOf(found))
-    this.#observer.changed(found)
+    if (!this.#isFree(key) && found === undefined && key.stands === ABSENT) return
+    key.took(found)
+    this.#listener.changed(found)
   }
 
-  #listed(key: string, found: KeyValue | undefined): void {
-    this.#observer.listed()
+  #listed(key: OwnedKey, found: KeyValue | undefined): void {
+    this.#listener.listed()
     // The store may have been restored and give revisions out again.
-    this.#deleted.delete(key)
-    const known = this.#known.get(key)
-    if (known === undefined) {
-      this.#unwanted(key, found)
+    key.deletedAt = 0
+    if (!key.wanted) {
+      this.#cameLate(key, found)
       return
     }
-    if (this.#taken.has(key) ? found !== undefined && !this.#isOurs(found) : isKnown(found, known)) return
+    const isTaken = key.takenBy !== undefined
+    if (isTaken ? found !== undefined && !this.#isOurs(found) : !key.differs(found)) return
     this.#unclear = true
-    this.#observer.unclear()
+    this.#listener.unclear()
   }
 
-  /** What is there of ours is a write that came late, or from a store that was restored. */
-  #unwanted(key: string, found: KeyValue | undefined): void {
-    if (found === undefined || !this.#deps.lease.owns(found.lease)) return
-    this.#known.set(key, knownOf(found))
-    this.#observer.unclear()
+  /** A key that was given up: what is there of ours is a write that came late, or from a store that was restored. */
+  #cameLate(key: OwnedKey, found: KeyValue | undefined): void {
+    if (found === undefined || !this.#leases.has(found.lease)) return
+    key.wanted = true
+    key.took(found)
+    this.#listener.unclear()
   }
 
-  #take(key: string, found: KeyValue | undefined): void {
+  #take(key: OwnedKey, found: KeyValue | undefined): void {
     if (found === undefined || this.#isOurs(found)) {
-      if (!this.#taken.delete(key) && isKnown(found, this.#known.get(key)!)) return
+      if (!this.#isFree(key) && !key.differs(found)) return
     } else {
-      if (this.#taken.has(key)) return
+      if (key.takenBy !== undefined) return
       if (!this.#isPast(found)) {
-        this.#observer.taken(this.#give(found))
+        this.#listener.taken(this.#give(found))
         return
       }
       this.#older.add(found.lease)
     }
-    this.#known.set(key, knownOf(found))
-    this.#observer.changed(found)
+    key.took(found)
+    this.#listener.changed(found)
+  }
+
+  /** Whether somebody newer had it until now. */
+  #isFree(key: OwnedKey): boolean {
+    const wasTaken = key.takenBy !== undefined
+    key.takenBy = undefined
+    return wasTaken
   }
 }

@@ -4,39 +4,23 @@ import type { ServiceInstance } from '../instance/instance.ts'
 /** Who may have keys of its own. */
 export interface Claimer {
   readonly instance: ServiceInstance
-  /** When its keys are gone; `undefined` while it has them. */
-  readonly retired: Promise<void> | undefined
-  /** Rejects once etcd has refused to delete them. */
-  readonly refused: Promise<never>
 }
 
-/** Which registration of a registry has which keys: under one lease, etcd cannot tell them apart. */
+/** Which registration of a registry has which keys: two with the same ones would take them from each other. */
 export class KeyClaims {
   readonly #holders = new Map<string, Claimer>()
 
-  /** Waits for holders that are leaving; rejects with `ERR_CONFLICT` if one is not, or with why one cannot. */
-  async claim(claimer: Claimer, keys: readonly string[]): Promise<void> {
+  /** Throws `ERR_CONFLICT` if another one holds a key, and then claims none. */
+  claim(claimer: Claimer, keys: readonly string[]): void {
     for (const key of keys) {
-      for (let holder = this.#other(key, claimer); holder !== undefined; holder = this.#other(key, claimer)) {
-        if (holder.retired === undefined) {
-          throw new EtcdRegisterError('ERR_CONFLICT', heldText(key, holder, claimer))
-        }
-        await Promise.race([holder.retired, holder.refused])
-        // Who left meanwhile needs it no more.
-        if (claimer.retired !== undefined) return
-        if (this.#holders.get(key) === holder) this.#holders.delete(key)
-      }
-      this.#holders.set(key, claimer)
+      const holder = this.#holders.get(key) ?? claimer
+      if (holder !== claimer) throw new EtcdRegisterError('ERR_CONFLICT', heldText(key, holder, claimer))
     }
+    for (const key of keys) this.#holders.set(key, claimer)
   }
 
   release(claimer: Claimer): void {
     for (const [key, holder] of this.#holders) if (holder === claimer) this.#holders.delete(key)
-  }
-
-  #other(key: string, claimer: Claimer): Claimer | undefined {
-    const holder = this.#holders.get(key)
-    return holder === claimer ? undefined : holder
   }
 }
 

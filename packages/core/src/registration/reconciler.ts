@@ -17,15 +17,27 @@ export interface Work {
 
 /** Works whenever there may be something to do, one at a time, and after a failure again with backoff. */
 export class Reconciler {
-  /** When it stopped, after the signal. */
-  readonly done: Promise<void>
+  readonly #deps: ReconcilerDeps
+  readonly #work: Work
+  readonly #signal: AbortSignal
+  #done: Promise<void> = Promise.resolve()
   #dirty = true
   #wake = () => {}
 
   constructor(deps: ReconcilerDeps, work: Work, signal: AbortSignal) {
-    const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
-    signal.addEventListener('abort', () => this.#wake())
-    this.done = this.#run(deps, work, signal, aborted)
+    this.#deps = deps
+    this.#work = work
+    this.#signal = signal
+  }
+
+  start(): void {
+    this.#signal.addEventListener('abort', () => this.#wake())
+    this.#done = this.#run()
+  }
+
+  /** When it stopped, after the signal. */
+  get done(): Promise<void> {
+    return this.#done
   }
 
   /** There may be something to do; however often that is said before its turn, it works once. */
@@ -34,12 +46,10 @@ export class Reconciler {
     this.#wake()
   }
 
-  async #run(
-    { connection }: ReconcilerDeps,
-    work: Work,
-    signal: AbortSignal,
-    aborted: Promise<void>,
-  ): Promise<void> {
+  async #run(): Promise<void> {
+    const work = this.#work
+    const signal = this.#signal
+    const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
     let prepared = false
     for (let attempt = 0; !signal.aborted; ) {
       try {
@@ -59,7 +69,7 @@ export class Reconciler {
         if (signal.aborted) return
         this.#dirty = true
         work.failed(error as EtcdRegisterError)
-        await connection.pause(attempt, signal)
+        await this.#deps.connection.pause(attempt, signal)
         attempt += 1
       }
     }

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import { AWAY } from '../etcd/client/health.ts'
-import type { Lease } from '../etcd/lease/keepalive.ts'
-import { etcdctlId, isOfThisProcess, type LeaseListener, type LeaseStatus } from '../etcd/lease/lease.ts'
+import type { HeldLease } from '../etcd/lease/renewal.ts'
+import { etcdctlId, isOfThisProcess, type LeaseStatus } from '../etcd/lease/session.ts'
 import { milliseconds } from '../etcd/options/options.ts'
 import { type Clock, sleep } from '../etcd/support/clock.ts'
 import { Condition, signalOf } from '../etcd/support/condition.ts'
@@ -21,6 +21,7 @@ import { InstanceKeys, type InstanceKeysDeps, type Taken } from './instance-keys
 import { LossyFieldWarnings } from './lossy-field-warnings.ts'
 import { Reconciler } from './reconciler.ts'
 import { InstanceRecord } from './record.ts'
+import { SessionKeeper, type SessionKeeperDeps } from './session-keeper.ts'
 import { type LossReason, type RegistrationState, TRANSITIONS } from './state.ts'
 
 /** How a registration stands; durations in ms, times of the day as ISO 8601. */
@@ -30,7 +31,6 @@ export interface RegistrationStatus {
   keys: string[]
   state: RegistrationState
   since: string
-  /** Shared by the registrations of a registry. */
   lease: LeaseStatus
   /** Which rule chose the advertised host. */
   address: AddressRule | undefined
@@ -74,7 +74,7 @@ export interface Registration extends EventEmitter<RegistrationEvents> {
   /** Out of rotation while the process lives; resolves when etcd has it. */
   suspend(): Promise<void>
   resume(): Promise<void>
-  /** Announces `leaving`, deletes the key, and revokes the lease with the last one. Ends within `timeout` ms, default 3000. */
+  /** Announces `leaving`, then revokes the lease, and the key with it. Ends within `timeout` ms, default 3000. */
   deregister(options?: { timeout?: number | undefined }): Promise<void>
 }
 
@@ -85,23 +85,25 @@ export interface RegistrationDeps extends InstanceKeysDeps {
   address(): Promise<Address>
   /** That there is none, for all registrations of the registry. */
   unaddressed: SharedWarnOnce
-  /** Reserves keys within the registry; rejects with `ERR_CONFLICT` if another registration of it has one of them. */
-  claim(registration: ServiceRegistration, keys: readonly string[]): Promise<void>
+  session: SessionKeeperDeps
+  /** Reserves keys within the registry. Throws `ERR_CONFLICT` if another registration of it has one of them. */
+  claim(registration: ServiceRegistration, keys: readonly string[]): void
+  /** It needs them no more. */
+  unclaim(registration: ServiceRegistration): void
   closed(registration: ServiceRegistration): void
 }
 
 /**
  * Drives what is in etcd towards what is wanted. Whatever happens (a lease, a loss, somebody else's write, an update)
- * only says that there is something to look at; one worker looks, and writes what is missing.
+ * only triggers the reconciler, which looks and writes what is missing.
  */
-export class ServiceRegistration extends Emitter<RegistrationEvents> implements Registration, LeaseListener {
-  /** Rejects once etcd has refused for good to delete its keys, which is tried on. */
-  readonly refused: Promise<never>
+export class ServiceRegistration extends Emitter<RegistrationEvents> implements Registration {
   readonly #record: InstanceRecord
   readonly #deps: RegistrationDeps
   readonly #closing = new AbortController()
   readonly #changed = new Condition()
   readonly #keys: InstanceKeys
+  readonly #sessions: SessionKeeper
   readonly #lossyFields: LossyFieldWarnings
   /** Why it is not in etcd as it should be. */
   readonly #refused: WarnOnce
@@ -127,13 +129,14 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #taken: Taken | undefined
   /** A key is gone, and why is not known yet. */
   #deleted = false
-  #retired: Promise<void> | undefined
-  #released: Promise<void> | undefined
+  #revoked: Promise<void> | undefined
   /** Resolves when nothing of it is in etcd, as far as it can be done. */
   #gone: Promise<void> | undefined
   /** How many wait for that. */
   #leaving = 0
-  #refuse!: (error: EtcdRegisterError) => void
+  /** Resolves once etcd has refused it, which is tried on. */
+  readonly #hopeless: Promise<void>
+  #giveUp!: () => void
 
   /**
    * `provisionalHost`: what to show until the address is found. Throws `ERR_INVALID_OPTION` if the value is too long, or
@@ -142,10 +145,9 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   constructor(service: ResolvedService, provisionalHost: string, deps: RegistrationDeps) {
     super(deps.logger)
     this.#deps = deps
-    this.refused = new Promise((_, reject) => {
-      this.#refuse = reject
+    this.#hopeless = new Promise(resolve => {
+      this.#giveUp = resolve
     })
-    this.refused.catch(() => {})
     this.#record = new InstanceRecord(service, provisionalHost, deps.formats)
     this.#since = deps.clock.date()
     this.#refused = new WarnOnce(deps.clock, deps.logger)
@@ -160,22 +162,36 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       watched: key => this.#watchWorks(key),
     })
     this.#lossyFields = new LossyFieldWarnings(deps.formats, deps.logger, service.protocolGiven)
-    this.#lossyFields.check(this.instance)
+    this.#sessions = new SessionKeeper(deps.session, {
+      held: () => {
+        this.#reconciler.trigger()
+        void this.#checkAddress()
+      },
+      lost: reason => this.#lose(reason),
+      renewed: lease => this.#renewed(lease),
+      failed: error => (this.#closing.signal.aborted ? this.#revocationFailed(error) : this.#failed(error)),
+    })
     this.#reconciler = new Reconciler(
       deps,
       {
         prepare: () => this.#findAddress(),
-        ready: () => deps.lease.current !== undefined,
-        run: () => this.#keys.during(() => this.#publish(deps.lease.current!)),
+        ready: () => this.#sessions.current !== undefined,
+        run: () => this.#keys.during(() => this.#publish(this.#sessions.current!)),
         failed: error => this.#complain(error, this.#tried),
       },
       this.#closing.signal,
     )
-    deps.lease.acquire(this)
+  }
+
+  /** Begins to work; until then nothing happens. */
+  start(): void {
+    this.#lossyFields.check(this.instance)
+    this.#sessions.start()
+    this.#reconciler.start()
   }
 
   get instance(): ServiceInstance {
-    return this.#record.instance(this.#deps.lease.current?.id)
+    return this.#record.instance(this.#sessions.current?.id)
   }
 
   get state(): RegistrationState {
@@ -209,11 +225,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     return this.#published()
   }
 
-  /** When its keys are gone, which can be after `deregister()` gave up waiting; `undefined` before that. */
-  get retired(): Promise<void> | undefined {
-    return this.#retired
-  }
-
   async deregister(options: { timeout?: number | undefined } = {}): Promise<void> {
     const timeout = timeoutOf(options)
     if (this.#state === 'closed') return
@@ -221,12 +232,12 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#leaving += 1
     const done = new AbortController()
     const late = sleep(this.#deps.clock, timeout, done.signal).then(() => !done.signal.aborted)
-    const isLate = await Promise.race([this.#gone.then(() => false), late])
+    const isLate = await Promise.race([this.#gone.then(() => false), this.#hopeless.then(() => false), late])
     done.abort()
     this.#leaving -= 1
     if (isLate) this.#stay(`etcd has not answered within ${timeout} ms.`)
-    // With the last user the lease goes, and with it whatever etcd still has of ours.
-    if (this.#leaving === 0) void this.#release()
+    // The end of the lease says the same as the announcement that nobody waits for any more.
+    if (this.#leaving === 0) void this.#revoke()
     this.#close()
   }
 
@@ -239,7 +250,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
       keys: this.#keys.names,
       state: this.#state,
       since: this.#since.toISOString(),
-      lease: this.#deps.lease.status(),
+      lease: this.#sessions.status(),
       address: this.#rule,
       lastError: last && { code: last.error.code, message: last.error.message, at: last.at.toISOString() },
     }
@@ -253,22 +264,14 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     inspectAs('Registration', ServiceRegistration.prototype)
   }
 
-  held(): void {
-    this.#reconciler.trigger()
-    void this.#checkAddress()
-  }
-
-  lost(reason: LossReason): void {
-    this.#lose(reason)
-  }
-
-  renewed({ id, ttl }: Lease): void {
+  #renewed({ id, ttl }: HeldLease): void {
+    if (this.#state === 'registered') this.#tellOfSuccess()
     if (this.listenerCount('renewed') > 0) this.emitSafely('renewed', { id: etcdctlId(id), ttl })
     // Connections can live on although their address is gone.
     if (this.#canMove && !isOwnAddress(this.#record.host)) void this.#checkAddress()
   }
 
-  failed(error: EtcdRegisterError, of: number = this.#wanted): void {
+  #failed(error: EtcdRegisterError, of: number = this.#wanted): void {
     this.#lastError = { error, at: this.#deps.clock.date(), of }
     this.#changed.notify()
   }
@@ -305,13 +308,13 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   /** One line for each kind of failure until a write succeeds; that etcd is away, the connection says. */
   #complain(error: EtcdRegisterError, of?: number): void {
     const { code, message } = error
-    this.failed(error, of)
+    this.#failed(error, of)
     if (error.retryable || AWAY.has(code)) return
     const fields = { ...errorFields(error), service: this.instance.name }
     const line = { fields, message: `${message} Retrying.` }
     if (code === 'ERR_NO_ADDRESS') this.#deps.unaddressed.begins(this, code, line)
     else this.#refused.begins(code, line)
-    this.#deps.lease.settled(this)
+    this.#sessions.settled()
   }
 
   async #findAddress(): Promise<void> {
@@ -321,8 +324,8 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const message = `there is an address to advertise now: ${host} (${rule})`
     this.#deps.unaddressed.ends(this, () => ({ fields: { host, rule }, message }))
     this.#record.host = host
-    await this.#deps.claim(this, this.#record.keys())
     this.#closing.signal.throwIfAborted()
+    this.#deps.claim(this, this.#record.keys())
     this.#rule = address.rule
     this.#warnOfLocal(address)
   }
@@ -346,7 +349,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     const previous = instance.host
     this.#record.host = address.host
     try {
-      await this.#deps.claim(this, this.#record.keys())
+      this.#deps.claim(this, this.#record.keys())
     } catch (error) {
       this.#record.host = previous
       throw error
@@ -369,8 +372,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   /** Everything that is wanted, and nothing that is not. */
-  async #publish({ id }: Lease): Promise<void> {
-    const { lease } = this.#deps
+  async #publish({ id }: HeldLease): Promise<void> {
     const version = this.#wanted
     this.#tried = version
     const { status } = this.#record
@@ -389,13 +391,13 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
         throw error
       }
       // Whether it is lost now or was before, the next one is looked at.
-      return lease.invalidate(id)
+      return this.#sessions.invalidate(id)
     }
     this.#loseDeleted()
     this.#lastError = undefined
     this.#written = version
     // A lease that was lost while etcd answered is no registration; the next one is.
-    if (lease.current?.id === id) {
+    if (this.#sessions.current?.id === id) {
       this.#transit(status === 'suspended' ? 'suspended' : 'registered')
       this.#tellOfSuccess()
     }
@@ -409,7 +411,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #tellOfSuccess(): void {
     const { name: service, id } = this.instance
     this.#refused.ends(() => ({ fields: { service, id }, message: `registered: ${service} ${id}` }))
-    this.#deps.lease.settled(this, `${service} ${id}`)
+    this.#sessions.settled(`${service} ${id}`)
   }
 
   /** The newer process wins: of what is older than we, all but what made us stay out. */
@@ -423,7 +425,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   #repair(found: KeyValue | undefined): void {
-    const { current } = this.#deps.lease
+    const { current } = this.#sessions
     if (found !== undefined && found.lease === current?.id && this.#record.has(found)) return
     // Whoever revokes the lease deletes the key too; the write says which of the two it was.
     if (found === undefined) this.#deleted = true
@@ -464,7 +466,7 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   #yield(by: Taken): void {
     const { key } = by
     this.#taken = by
-    this.#deps.lease.settled(this)
+    this.#sessions.settled()
     if (!this.#transit('conflict')) return
     const message = `${holderOf(by)} registered under ${key}; this one stays out until it is gone`
     const error = this.#conflict()
@@ -481,19 +483,26 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#refused.close()
     this.#unguarded.close()
     this.#deps.unaddressed.ends(this)
+    this.#deps.unclaim(this)
+    this.#sessions.leave()
     this.#keys.close()
-    this.#retired = this.#reconciler.done.then(() => this.#retire(wasUp))
-    return this.#retired.then(() => this.#release())
+    const announced = this.#reconciler.done.then(() => (wasUp ? this.#announce() : undefined))
+    return announced.catch(() => {}).then(() => this.#revoke())
   }
 
-  #release(): Promise<void> {
-    this.#released ??= this.#deps.lease.release(this).then(
-      revoked => {
-        if (revoked) this.#isDeleted()
-      },
+  #revoke(): Promise<void> {
+    this.#revoked ??= this.#sessions.end().then(
+      () => this.#isDeleted(),
       (error: EtcdRegisterError) => this.#stay(error.message, error),
     )
-    return this.#released
+    return this.#revoked
+  }
+
+  /** That etcd does not answer is told by whoever waits; for what etcd refuses, nobody has to. */
+  #revocationFailed(error: EtcdRegisterError): void {
+    if (AWAY.has(error.code)) return
+    this.#stay(`${error.message} Retrying.`, error)
+    if (!error.retryable) this.#giveUp()
   }
 
   /** Of the keys. */
@@ -512,17 +521,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#deps.closed(this)
   }
 
-  /** Announces, then deletes. */
-  async #retire(announce: boolean): Promise<void> {
-    const { current } = this.#deps.lease
-    if (announce && current !== undefined) await this.#announce(current).catch(() => {})
-    const refused = (error: EtcdRegisterError) => {
-      this.#refuse(error)
-      this.#stay(`${error.message} Retrying.`, error)
-    }
-    if (await this.#keys.remove(this, refused)) this.#isDeleted()
-  }
-
   /** Others see the keys, although the instance has left. That etcd did not answer is one reason, a refusal another. */
   #stay(why: string, error?: EtcdRegisterError): void {
     if (this.#keys.names.length === 0) return
@@ -533,10 +531,12 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
     this.#staying.begins(kind, { fields: { ...(error && errorFields(error)), service, id }, message })
   }
 
-  async #announce({ id }: Lease): Promise<void> {
+  async #announce(): Promise<void> {
+    const { current } = this.#sessions
+    if (current === undefined) return
     this.#record.status = 'leaving'
-    const puts = this.#record.entries(id)
-    if (puts.length > 0) await this.#keys.announce(puts, id)
+    const puts = this.#record.entries(current.id)
+    if (puts.length > 0) await this.#keys.announce(puts, current.id)
   }
 
   #transit(state: RegistrationState, reason?: LossReason): boolean {

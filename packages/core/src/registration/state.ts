@@ -1,4 +1,4 @@
-import type { LeaseLossReason } from '../etcd/lease/keepalive.ts'
+import type { LeaseLossReason } from '../etcd/lease/renewal.ts'
 
 /** Where a registration stands: `lost` and `conflict` are left again by itself, `closed` is final. */
 export type RegistrationState = 'registering' | 'registered' | 'suspended' | 'lost' | 'conflict' | 'closed'

@@ -4,7 +4,7 @@ import { listServices } from '../discovery/service-list.ts'
 import { TablePool, type WatchStatus } from '../discovery/table-pool.ts'
 import { Connection } from '../etcd/client/connection.ts'
 import type { EtcdStatus } from '../etcd/client/health.ts'
-import { LeaseKeeper } from '../etcd/lease/lease.ts'
+import { Renewals } from '../etcd/lease/renewals.ts'
 import { warnOfPlainPassword } from '../etcd/options/options.ts'
 import { type Clock, sleep, systemClock } from '../etcd/support/clock.ts'
 import { EtcdRegisterError } from '../etcd/support/errors.ts'
@@ -19,11 +19,11 @@ import { provisionalHost, resolveAddress } from '../instance/address.ts'
 import type { ServiceOptions } from '../instance/service-options.ts'
 import { resolveService, validateName } from '../instance/service-options.ts'
 import { KeyClaims } from '../registration/key-claims.ts'
-import type { KeyWatcher } from '../registration/owned-key-watch.ts'
+import { LeaseWarnings } from '../registration/lease-warnings.ts'
+import type { KeyWatcher } from '../registration/owned-key.ts'
 import { InstanceRecord } from '../registration/record.ts'
 import type { Registration, RegistrationStatus } from '../registration/registration.ts'
 import { ServiceRegistration } from '../registration/registration.ts'
-import { RetiredKeys } from '../registration/retired-keys.ts'
 import type { RegistryOptions } from './options.ts'
 import { type ResolvedOptions, resolveOptions } from './options.ts'
 
@@ -70,15 +70,15 @@ export function createRegistry(options?: RegistryOptions): Registry {
   return new EtcdRegistry(resolved, systemClock)
 }
 
-/** Wires the write side and the read side to one connection, one lease and one watch stream. */
+/** Wires the write side and the read side to one connection, one keepalive stream and one watch stream. */
 export class EtcdRegistry implements Registry {
   readonly #options: ResolvedOptions
   readonly #clock: Clock
   readonly #connection: Connection
   readonly #stream: WatchStream
   readonly #watching: WatchDeps
-  readonly #lease: LeaseKeeper
-  readonly #retired: RetiredKeys
+  readonly #renewals: Renewals
+  readonly #leaseWarnings: LeaseWarnings
   readonly #registrations = new Set<ServiceRegistration>()
   readonly #claims = new KeyClaims()
   readonly #unaddressed: SharedWarnOnce
@@ -96,18 +96,8 @@ export class EtcdRegistry implements Registry {
     this.#stream = new WatchStream(this.#connection, clock, options.logger)
     this.#watching = { connection: this.#connection, stream: this.#stream, clock }
     this.#tables = new TablePool(this.#watching, options)
-    this.#lease = new LeaseKeeper({
-      connection: this.#connection,
-      clock,
-      logger: options.logger,
-      ttl: options.ttl,
-    })
-    this.#retired = new RetiredKeys({
-      connection: this.#connection,
-      lease: this.#lease,
-      clock,
-      watchKey: this.#watchKey,
-    })
+    this.#renewals = new Renewals(this.#connection, clock)
+    this.#leaseWarnings = new LeaseWarnings(clock, options.logger)
   }
 
   get logger(): Logger {
@@ -137,7 +127,13 @@ export class EtcdRegistry implements Registry {
     const sources = { host: resolved.host, bound, etcdHosts: hosts }
     const registration = new ServiceRegistration(resolved, provisionalHost(sources), {
       connection: this.#connection,
-      lease: this.#lease,
+      session: {
+        connection: this.#connection,
+        clock: this.#clock,
+        renewals: this.#renewals,
+        ttl: this.#options.ttl,
+        warnings: this.#leaseWarnings,
+      },
       clock: this.#clock,
       logger,
       formats,
@@ -145,11 +141,12 @@ export class EtcdRegistry implements Registry {
       address: async () => resolveAddress({ ...sources, etcdHosts: await this.#connection.hosts() }),
       unaddressed: this.#unaddressed,
       claim: (claimer, keys) => this.#claims.claim(claimer, keys),
-      retired: this.#retired,
+      unclaim: claimer => this.#claims.release(claimer),
       closed: closed => this.#forget(closed),
     })
     this.#registrations.add(registration)
     this.#holdProcess()
+    registration.start()
     return registration
   }
 
@@ -229,9 +226,7 @@ export class EtcdRegistry implements Registry {
 
   #forget(registration: ServiceRegistration): void {
     this.#registrations.delete(registration)
-    if (this.#registrations.size === 0) this.#retired.clear()
     this.#holdProcess()
-    void registration.retired?.then(() => this.#claims.release(registration))
   }
 
   /**

@@ -25,11 +25,14 @@ test('the alarm CORRUPT is one warning that names it and the way out, and one li
     lastError: { code: 'ERR_ETCD_CORRUPT' },
   })
   expect(logger.of('warn')).toEqual([
-    expect.stringMatching(/refused a write \(corrupt cluster\).*etcdctl alarm disarm/),
+    expect.stringMatching(/refused a lease \(corrupt cluster\).*etcdctl alarm disarm/),
   ])
   await raiseAlarm(etcd, 'DEACTIVATE')
   await other.ready()
-  expect(logger.of('warn').slice(1)).toEqual([expect.stringContaining('takes writes again')])
+  expect(logger.of('warn').slice(1)).toEqual([
+    expect.stringContaining('takes writes again'),
+    expect.stringContaining('registered: '),
+  ])
 })
 
 test('a change that deletes a key first leaves it there while etcd is out of space', async t => {

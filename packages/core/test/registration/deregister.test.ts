@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { plainFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
 import { leases, revision, row, rows } from '../support/etcdctl-table.ts'
 import { within } from '../support/timed.ts'
@@ -108,10 +109,12 @@ describe.concurrent('an instance leaves', () => {
   it('while its key is being written: it ends in time, and leaves neither key nor lease', async test => {
     const etcd = await anEtcd(test)
     const link = await aLink(test, etcd)
-    const registry = aRegistry(test, link, { ttl: 2 })
+    const registry = aRegistry(test, link, { ttl: 2, format: plainFormat() })
     const other = await registered(registry, orders({ port: 8001 }))
+    const registration = await registered(registry)
+    await registration.suspend()
     link.freeze('down')
-    const registration = registry.register(orders())
+    registration.resume().catch(() => {})
     await until(async () => (await rows(etcd)).length === 2)
     const both = [registration.deregister({ timeout: 500 }), other.deregister({ timeout: 500 })]
     await within(IN_TIME, Promise.all(both))
@@ -121,24 +124,27 @@ describe.concurrent('an instance leaves', () => {
   })
 
   it.for(['is registered', 'is being written'])(
-    'while its key %s: it stays closed, and of its watches only that for a late write is left',
+    'while its key %s: it stays closed, and no watch of it is left',
     async (when, test) => {
       const etcd = await anEtcd(test)
       const link = await aLink(test, etcd)
-      const registry = aRegistry(test, link, { ttl: 10 })
+      const registry = aRegistry(test, link, { ttl: 10, format: plainFormat() })
       const watches = async () => (await etcd.metrics()).get('etcd_debugging_mvcc_watcher_total')
       await registered(registry, orders({ port: 8001 }))
-      await until(async () => (await watches()) === 1)
-      if (when === 'is being written') link.freeze('down')
-      const registration = registry.register(orders())
-      await until(async () => (await rows(etcd)).length === 2)
-      if (when === 'is registered') await until(async () => (await watches()) === 2)
+      const registration = await registered(registry)
+      await until(async () => (await watches()) === 2)
+      if (when === 'is being written') {
+        await registration.suspend()
+        link.freeze('down')
+        registration.resume().catch(() => {})
+        await until(async () => (await rows(etcd)).length === 2)
+      }
       const events = eventsOf(registration)
       await registration.deregister({ timeout: 100 })
       await link.restore()
       // A third one, written last, is the last to be watched.
       await registered(registry, orders({ port: 8002 }))
-      await until(async () => (await watches()) === 3)
+      await until(async () => (await watches()) === 2)
       expect(events).toEqual(['closed'])
       expect(registration.state).toBe('closed')
     },

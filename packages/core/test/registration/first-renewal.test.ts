@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
 import { Connection } from '../../src/etcd/client/connection.ts'
-import { LeaseKeeper } from '../../src/etcd/lease/lease.ts'
 import { resolveOptions } from '../../src/registry/options.ts'
 import { MovedClock } from '../support/moved-clock.ts'
+import { aSessionKeeper } from '../support/session-keeper.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { anEtcd } from '../support/write-side.ts'
@@ -20,15 +20,9 @@ it.concurrent.for([
     const clock = new MovedClock(chance)
     const connection = new Connection(options, clock)
     test.onTestFinished(() => connection.close())
-    const keeper = new LeaseKeeper({ connection, clock, logger: options.logger, ttl: 3 })
     const sentAt: number[] = []
-    const user = {
-      held() {},
-      lost() {},
-      failed() {},
-      renewed: () => void sentAt.push(clock.now() - keeper.status().lastAckAge!),
-    }
-    keeper.acquire(user)
+    const renewed = () => void sentAt.push(clock.now() - keeper.status().lastAckAge!)
+    const keeper = aSessionKeeper(test, { connection, clock, ttl: 3 }, { renewed })
     await until(() => keeper.current)
 
     // Two timers: the end of the lease, and its first renewal.
@@ -40,6 +34,5 @@ it.concurrent.for([
     await until(() => sentAt.length === 1)
     expect(sentAt).toEqual([due])
     expect(keeper.status()).toMatchObject({ expiresIn: 3000, losses: 0 })
-    await keeper.release(user)
   },
 )

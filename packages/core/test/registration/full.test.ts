@@ -43,6 +43,6 @@ it('an etcd that is full is told of once, keeps who is there, and takes the othe
     /refused .*database space exceeded.*etcdctl alarm disarm.* Retrying\./,
   )
   const over = expect.stringMatching(/takes writes again$/)
-  expect(registry.warnings).toEqual([warning, over])
+  expect(registry.warnings).toEqual([warning, over, 'registered: orders 192.0.2.1:8001'])
   expect(others.warnings).toEqual([warning, over, 'registered: orders 192.0.2.1:8002'])
 })

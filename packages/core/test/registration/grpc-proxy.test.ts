@@ -1,10 +1,10 @@
 import { startGrpcProxy } from '@etcd-register/testing'
 import { describe, expect, it } from 'vitest'
 import { Connection } from '../../src/etcd/client/connection.ts'
-import { LeaseKeeper } from '../../src/etcd/lease/lease.ts'
 import { systemClock } from '../../src/etcd/support/clock.ts'
 import { resolveOptions } from '../../src/registry/options.ts'
 import { leaseOf } from '../support/lease-of.ts'
+import { aSessionKeeper } from '../support/session-keeper.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { anEtcd, aRegistry, type Cleanup, registered, untilExactly } from '../support/write-side.ts'
@@ -30,16 +30,9 @@ describe.concurrent("behind etcd's grpc-proxy, which acknowledges renewals by it
       opened += 1
       return opening(handlers)
     }
-    const keeper = new LeaseKeeper({ connection, clock: systemClock, logger: options.logger, ttl })
     let renewals = 0
-    const user = { held() {}, lost() {}, failed() {}, renewed: () => renewals++ }
-    keeper.acquire(user)
-    test.onTestFinished(() =>
-      keeper.release(user).then(
-        () => {},
-        () => {},
-      ),
-    )
+    const renewed = () => void renewals++
+    const keeper = aSessionKeeper(test, { connection, clock: systemClock, ttl }, { renewed })
     await until(() => renewals >= 15, { within: 60_000 })
     expect({ opened, losses: keeper.status().losses }).toEqual({ opened: 1, losses: 0 })
   })

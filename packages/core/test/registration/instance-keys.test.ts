@@ -1,13 +1,12 @@
 import { expect, it } from 'vitest'
 import { Connection } from '../../src/etcd/client/connection.ts'
-import { LeaseKeeper } from '../../src/etcd/lease/lease.ts'
 import { systemClock } from '../../src/etcd/support/clock.ts'
 import type { WatchedKeys } from '../../src/etcd/watch/watched-keys.ts'
 import type { Entry } from '../../src/formats/index.ts'
 import { InstanceKeys } from '../../src/registration/instance-keys.ts'
-import { RetiredKeys } from '../../src/registration/retired-keys.ts'
 import { resolveOptions } from '../../src/registry/options.ts'
 import { revision } from '../support/etcdctl-table.ts'
+import { aSessionKeeper } from '../support/session-keeper.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { anEtcd, type Cleanup } from '../support/write-side.ts'
@@ -21,9 +20,7 @@ async function someKeys(test: Cleanup) {
   const clock = systemClock
   const connection = new Connection(options, clock)
   test.onTestFinished(() => connection.close())
-  const lease = new LeaseKeeper({ connection, clock, logger: options.logger, ttl: 10 })
-  const user = { held() {}, lost() {}, failed() {}, renewed() {} }
-  lease.acquire(user)
+  const lease = aSessionKeeper(test, { connection, clock, ttl: 10 })
   await until(() => lease.current)
 
   // The watch may be on another member than the write, and ahead of it.
@@ -32,10 +29,9 @@ async function someKeys(test: Cleanup) {
     guard = keys
     return () => {}
   }
-  const retired = new RetiredKeys({ connection, lease, clock, watchKey })
   const seen: unknown[] = []
   const keys = new InstanceKeys(
-    { connection, lease, watchKey, retired },
+    { connection, watchKey },
     {
       listed() {},
       unclear: () => seen.push('unclear'),
@@ -46,7 +42,6 @@ async function someKeys(test: Cleanup) {
     },
   )
   const write = (...puts: Entry[]) => keys.write(puts, lease.current!.id, () => true)
-  test.onTestFinished(() => lease.release(user).then(() => {}))
   return { etcd, keys, lease, guard: () => guard, seen, write }
 }
 

@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { Connection } from '../../src/etcd/client/connection.ts'
-import type { Lease } from '../../src/etcd/lease/keepalive.ts'
-import { LeaseKeeper } from '../../src/etcd/lease/lease.ts'
 import { resolveOptions } from '../../src/registry/options.ts'
 import { leases } from '../support/etcdctl-table.ts'
 import { MovedClock } from '../support/moved-clock.ts'
+import { aSessionKeeper } from '../support/session-keeper.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import { aLink, anEtcd, type Cleanup } from '../support/write-side.ts'
@@ -33,7 +32,7 @@ async function aKeeper(test: Cleanup, { ttl = 3, members = 1, ...ways }: Ways = 
   test.onTestFinished(() => connection.close())
   const [granting, opening] = [connection.grant.bind(connection), connection.openKeepAlive.bind(connection)]
   // For etcd, whose time goes on, it lasts longer than any test.
-  const grant: typeof granting = async ttl => ({ ...(await granting(600)), TTL: String(ttl) })
+  const grant: typeof granting = async (ttl, id) => ({ ...(await granting(600, id)), ttl })
   const open: OpenKeepAlive = handlers =>
     opening({
       ...handlers,
@@ -50,22 +49,17 @@ async function aKeeper(test: Cleanup, { ttl = 3, members = 1, ...ways }: Ways = 
     }
     return { ...stream, write, cancel: failed => stream.cancel(failed) }
   }
-  const keeper = new LeaseKeeper({ connection, clock, logger: options.logger, ttl })
   const events: string[] = []
-  const user = {
-    held: ({ id }: Lease) => void events.push(`held ${id}`),
-    lost: (reason: string) => void events.push(`lost ${reason}, has ${keeper.current?.id ?? 'none'}`),
-    failed() {},
-    renewed() {
-      counts.renewed += 1
+  const keeper = aSessionKeeper(
+    test,
+    { connection, clock, ttl },
+    {
+      held: () => void events.push(`held ${keeper.current!.id}`),
+      lost: reason => void events.push(`lost ${reason}, has ${keeper.current?.id ?? 'none'}`),
+      renewed() {
+        counts.renewed += 1
+      },
     },
-  }
-  keeper.acquire(user)
-  test.onTestFinished(() =>
-    keeper.release(user).then(
-      () => {},
-      () => {},
-    ),
   )
   return { etcd, clock, keeper, counts, events }
 }
@@ -83,8 +77,8 @@ async function aRenewedLease(test: Cleanup, ways?: Ways) {
 describe.concurrent('a lease that is kept', () => {
   it('is as old as the request for it', async test => {
     const { keeper } = await aKeeper(test, {
-      grant: (grant, clock) => async ttl => {
-        const granted = await grant(ttl)
+      grant: (grant, clock) => async (ttl, id) => {
+        const granted = await grant(ttl, id)
         clock.advance(700)
         return granted
       },
@@ -209,10 +203,10 @@ it('a lease that still runs is tried to be renewed once a second at least, howev
 it('where no lease is granted it is asked for another time only after a while', async test => {
   let asked = 0
   const { clock, keeper } = await aKeeper(test, {
-    grant: grant => async ttl => {
+    grant: grant => async (ttl, id) => {
       asked += 1
       if (asked < 3) throw new Error('no')
-      return grant(ttl)
+      return grant(ttl, id)
     },
   })
   await until(() => clock.waiting === 1)

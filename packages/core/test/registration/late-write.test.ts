@@ -1,8 +1,6 @@
-import type { Registration } from '@etcd-register/core'
 import { plainFormat } from '@etcd-register/core'
 import { describe, expect, it } from 'vitest'
-import type { ServiceRegistration } from '../../src/registration/registration.ts'
-import { revision } from '../support/etcdctl-table.ts'
+import { leases, revision } from '../support/etcdctl-table.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
 import {
@@ -21,13 +19,13 @@ forbidUnhandled()
  * Two ways to one etcd. A write on the slow one times out and reaches etcd long after that, when whatever was written
  * on the fast one is done.
  */
-async function aSlowAndAFastWay(test: Cleanup, options: Parameters<typeof aRegistry>[2] = {}) {
+async function aSlowAndAFastWay(test: Cleanup) {
   const etcd = await anEtcd(test)
   const [slow, fast] = [await aLink(test, etcd), await aLink(test, etcd)]
   await fast.cut()
   const endpoints = [slow.endpoint, fast.endpoint]
   // Long enough for a busy machine: what times out on the slow way before the write, or with it, keeps that from etcd.
-  const registry = aRegistry(test, { endpoints }, { ttl: 20, requestTimeout: 2000, ...options })
+  const registry = aRegistry(test, { endpoints }, { ttl: 20, requestTimeout: 2000, format: plainFormat() })
   const other = await registered(registry, orders({ name: 'other', port: 9000 }))
   return {
     etcd,
@@ -48,66 +46,58 @@ async function aSlowAndAFastWay(test: Cleanup, options: Parameters<typeof aRegis
   }
 }
 
-/** In a format without a status, while the write of its key is still on its way. */
+/** An instance whose key is out, since its format has no status, and whose write that brings it back is on its way. */
+async function resumedLate(test: Cleanup) {
+  const { writeLate, ...ways } = await aSlowAndAFastWay(test)
+  const registration = await registered(ways.registry)
+  await registration.suspend()
+  const late = await writeLate(() => void registration.resume().catch(() => {}))
+  const writes = async () => (await ways.etcd.requests()).Txn!
+  return { ...ways, registration, late, writes }
+}
+
+/** It is out again meanwhile. */
 async function suspendedMeanwhile(test: Cleanup) {
-  const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test, { format: plainFormat() })
-  let registration!: Registration
-  const late = await writeLate(() => {
-    registration = registry.register(orders())
-  })
-  const suspended = registration.suspend()
-  await late.fastAgain()
+  const resumed = await resumedLate(test)
+  const suspended = resumed.registration.suspend()
+  await resumed.late.fastAgain()
   await suspended
-  return { etcd, other, registration, late }
+  return resumed
 }
 
 describe.concurrent('a write reaches etcd after it timed out', () => {
-  it('and after the instance left: it is gone all the same, though others keep the lease alive', async test => {
-    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test)
-    let registration!: Registration
-    const late = await writeLate(() => {
-      registration = registry.register(orders())
-    })
-    const left = registration.deregister({ timeout: 1500 })
+  it('and after the instance left: etcd refuses it, since its lease is gone', async test => {
+    const { etcd, other, registration, late, writes } = await resumedLate(test)
+    const left = registration.deregister({ timeout: 20_000 })
     await late.fastAgain()
     await left
     expect(registration.state).toBe('closed')
-    const before = await revision(etcd)
+    const before = await writes()
 
     late.deliver()
-    await until(async () => (await revision(etcd)) > before, { what: 'the late write is done' })
-    const [after] = await untilExactly(etcd, [other])
-    expect(after!.version).toBe(1)
+    await until(async () => (await writes()) > before, { what: 'the late write is refused' })
+    await untilExactly(etcd, [other])
   })
 
-  it('and after the instance gave up to wait for its leave: it is gone all the same', async test => {
-    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test)
-    let registration!: Registration
-    const late = await writeLate(() => {
-      registration = registry.register(orders())
-    })
+  it('and after the instance gave up to wait for its leave: etcd refuses it', async test => {
+    const { etcd, other, registration, late, writes } = await resumedLate(test)
     await registration.deregister({ timeout: 100 })
     await late.fastAgain()
-    await (registration as ServiceRegistration).retired
-    const before = await revision(etcd)
+    await until(async () => (await leases(etcd)).length === 1)
+    const before = await writes()
 
     late.deliver()
-    await until(async () => (await revision(etcd)) > before, { what: 'the late write is done' })
+    await until(async () => (await writes()) > before, { what: 'the late write is refused' })
     await untilExactly(etcd, [other])
   })
 
   it('and after the instance left and came again: it stays', async test => {
-    const { etcd, registry, other, writeLate } = await aSlowAndAFastWay(test)
-    let first!: Registration
-    const late = await writeLate(() => {
-      first = registry.register(orders({ weight: 1 }))
-    })
-    const left = first.deregister({ timeout: 1500 })
+    const { etcd, registry, other, registration, late, writes } = await resumedLate(test)
+    const left = registration.deregister({ timeout: 20_000 })
     await late.fastAgain()
     await left
-    const second = await registered(registry, orders({ weight: 2 }))
+    const second = await registered(registry, orders({ metadata: { a: '2' } }))
     const found = await untilExactly(etcd, [other, second])
-    const writes = async () => (await etcd.requests()).Txn!
     const before = await writes()
 
     late.deliver()
@@ -115,7 +105,7 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
     expect(await untilExactly(etcd, [other, second])).toEqual(found)
   })
 
-  it('and after it was suspended in a format without a status: it stays out', async test => {
+  it('and after the instance was suspended again: it stays out', async test => {
     const { etcd, other, registration, late } = await suspendedMeanwhile(test)
     const before = await revision(etcd)
 
@@ -128,13 +118,13 @@ describe.concurrent('a write reaches etcd after it timed out', () => {
     await untilExactly(etcd, [other, registration])
   })
 
-  it('and after it was suspended in a format without a status and left: it is gone', async test => {
-    const { etcd, other, registration, late } = await suspendedMeanwhile(test)
+  it('and after the instance was suspended again and left: etcd refuses it', async test => {
+    const { etcd, other, registration, late, writes } = await suspendedMeanwhile(test)
     await registration.deregister()
-    const before = await revision(etcd)
+    const before = await writes()
 
     late.deliver()
-    await until(async () => (await revision(etcd)) > before, { what: 'the late write is done' })
+    await until(async () => (await writes()) > before, { what: 'the late write is refused' })
     await untilExactly(etcd, [other])
   })
 })

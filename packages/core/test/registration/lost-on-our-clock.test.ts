@@ -131,7 +131,8 @@ describe.concurrent('our clock decides when a lease is lost', () => {
     const other = await registered(registry, orders({ port: 8001 }))
     link.freeze('down')
     const registration = registry.register(orders())
-    const ready = registration.ready().then(() => [registration.state, leaseOf(registry).state])
+    const leaseNow = () => registry.status().registrations[1]!.lease
+    const ready = registration.ready().then(() => [registration.state, leaseNow().state])
     await new Promise(lost => other.once('lost', lost))
     await link.restore()
     expect(await ready).toEqual(['registered', 'held'])

@@ -58,7 +58,7 @@ describe.concurrent('etcd goes away and comes back', () => {
     await until(() => events.every(seen => seen.includes('registered')))
     await untilExactly(etcd, two)
     for (const seen of events) expect(seen).toEqual([expect.stringMatching(/^lost /), 'registered'])
-    expect(await leases(etcd)).toHaveLength(1)
+    expect(await leases(etcd)).toHaveLength(2)
 
     // And it is guarded again, in a store whose revisions began anew.
     await etcd.etcdctl('del', two[0]!.instance.key)

@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events'
 import type {
-  ILeaseGrantResponse,
   ILeaseKeepAliveRequest,
   ILeaseKeepAliveResponse,
   IRangeRequest,
@@ -27,6 +26,8 @@ type Interceptor = NonNullable<UnaryCall['interceptors']>[number]
 
 const LEASE = 'a lease'
 const WRITE = 'a write'
+
+const LEASE_EXISTS = /lease already exists/
 
 /** Node ended the HTTP/2 session for what came over it, and gRPC goes on to use it. */
 const SESSION_ENDED = /internal client error|Bandwidth exhausted/
@@ -122,14 +123,22 @@ export class Connection {
     return this.#call(WRITE, { ...options, keys, puts }, (transport, call) => transport.txn(request, call))
   }
 
-  /** `sentAt`: when the request that was granted went out, by our clock. */
-  async grant(ttl: number, options?: CallOptions): Promise<ILeaseGrantResponse & { sentAt: number }> {
-    let sentAt = 0
-    const granted = await this.#call(LEASE, options, (transport, call) => {
-      sentAt = this.#clock.now()
-      return transport.grant({ TTL: ttl }, call)
-    })
-    return { ...granted, sentAt }
+  /**
+   * `id` is of the caller's choice. `sentAt`: when the request that was granted went out, by our clock; the first one where
+   * its answer did not come, and the second one finds the lease there.
+   */
+  async grant(ttl: number, id: string, options?: CallOptions): Promise<{ ttl: number; sentAt: number }> {
+    const sent: number[] = []
+    try {
+      const granted = await this.#call(LEASE, options, (transport, call) => {
+        sent.push(this.#clock.now())
+        return transport.grant({ TTL: ttl, ID: id }, call)
+      })
+      return { ttl: Number(granted.TTL), sentAt: sent.at(-1)! }
+    } catch (error) {
+      if (sent.length > 1 && LEASE_EXISTS.test((error as Error).message)) return { ttl, sentAt: sent[0]! }
+      throw error
+    }
   }
 
   async revoke(id: string, options?: CallOptions): Promise<void> {

@@ -50,7 +50,7 @@ export interface Opened<Request, Response> {
 export interface Transport {
   range(request: IRangeRequest, call: UnaryCall): Promise<RangePage>
   txn(request: ITxnRequest, call: UnaryCall): Promise<TxnAnswer>
-  grant(request: { TTL: number }, call: UnaryCall): Promise<ILeaseGrantResponse>
+  grant(request: { TTL: number; ID: string }, call: UnaryCall): Promise<ILeaseGrantResponse>
   revoke(request: { ID: string }, call: UnaryCall): Promise<ILeaseRevokeResponse>
   /** A token for these credentials. */
   authenticate(auth: Auth, call: UnaryCall): Promise<string>
@@ -314,7 +314,7 @@ export async function openTransport(
       unary('KV', 'txn', request, call, { decode: message => decodeTxn(message, request) }),
     grant: (request, call) =>
       unary('Lease', 'leaseGrant', request, call, {
-        check: answer => checkGrant(answer as unknown as DecodedGrant, request.TTL),
+        check: answer => checkGrant(answer as unknown as DecodedGrant, request),
       }),
     revoke: (request, call) => unary('Lease', 'leaseRevoke', request, call),
     authenticate: async ({ username: name, password }, call) => {

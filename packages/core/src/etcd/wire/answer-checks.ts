@@ -37,13 +37,13 @@ export function checkRange(page: RangePage, request: IRangeRequest): void {
 /** A range without an end. */
 const isOpen = (end: Buffer): boolean => end.length === 1 && end[0] === 0
 
-/** Throws `InvalidAnswer` unless that is a lease; `asked`: seconds. */
-export function checkGrant(answer: DecodedGrant, asked: number): void {
+/** Throws `InvalidAnswer` unless it grants the lease that was asked for; `TTL` is in seconds. */
+export function checkGrant(answer: DecodedGrant, asked: { TTL: number; ID: string }): void {
   revisionOf(answer)
   const [id, ttl] = [BigInt(answer.ID), Number(answer.TTL)]
-  if (id <= 0n) throw new InvalidAnswer(`lease ${id}`)
-  if (!(ttl >= 1 && ttl <= Math.max(asked, LONGEST_GRANT)))
-    throw new InvalidAnswer(`a lease of ${ttl} s, where ${asked} s were asked for`)
+  if (id !== BigInt(asked.ID)) throw new InvalidAnswer(`lease ${id}`)
+  if (!(ttl >= 1 && ttl <= Math.max(asked.TTL, LONGEST_GRANT)))
+    throw new InvalidAnswer(`a lease of ${ttl} s, where ${asked.TTL} s were asked for`)
 }
 
 /** Throws `InvalidAnswer`. The token is not in it. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { KeyEvent, KeyValue } from '../../src/etcd/wire/key-value.ts'
-import { OwnedKeyWatch } from '../../src/registration/owned-key-watch.ts'
+import { OwnedKey } from '../../src/registration/owned-key.ts'
 
 const at = (revision: number): KeyValue => ({
   key: 'ours',
@@ -13,30 +13,32 @@ const put = (revision: number): KeyEvent => ({ type: 'put', ...at(revision) })
 const del = (revision: number) => ({ type: 'delete', key: 'ours', revision }) as KeyEvent
 
 /** Of a key that we put at revision 5; what it saw: the value, or that it is gone, and the revision of an event. */
-function aGuard() {
+function aWatchedKey() {
   const seen: [string | undefined, number | 'listed'][] = []
-  const guard = new OwnedKeyWatch(
+  const key = new OwnedKey('ours')
+  key.watch(
     () => () => {},
-    'ours',
     { revision: 5, present: true },
     {
       changed: (found, revision) => seen.push([found?.value.toString(), revision]),
       listed: found => seen.push([found?.value.toString(), 'listed']),
+      failed() {},
+      watched() {},
     },
   )
-  return { guard, seen }
+  return { key, seen }
 }
 
-function list(guard: OwnedKeyWatch, entries: KeyValue[], revision: number): void {
-  const listing = guard.list()
+function list(key: OwnedKey, entries: KeyValue[], revision: number): void {
+  const listing = key.list()
   for (const entry of entries) listing.add(entry)
   listing.done(revision)
 }
 
 it('of several changes of a key at once the last one is seen', () => {
-  const { guard, seen } = aGuard()
-  guard.apply([del(6), put(7)])
-  guard.apply([put(8), del(9)])
+  const { key, seen } = aWatchedKey()
+  key.apply([del(6), put(7)])
+  key.apply([put(8), del(9)])
   expect(seen).toEqual([
     ['7', 7],
     [undefined, 9],
@@ -44,12 +46,12 @@ it('of several changes of a key at once the last one is seen', () => {
 })
 
 it('each list shows how the key stands, whatever was seen of it before', () => {
-  const { guard, seen } = aGuard()
-  list(guard, [at(5)], 8)
-  list(guard, [at(3)], 4)
-  expect(guard.revisionOf('ours')).toBe(3)
-  list(guard, [], 12)
-  expect(guard.size).toBe(0)
+  const { key, seen } = aWatchedKey()
+  list(key, [at(5)], 8)
+  list(key, [at(3)], 4)
+  expect(key.revisionOf('ours')).toBe(3)
+  list(key, [], 12)
+  expect(key.size).toBe(0)
   expect(seen).toEqual([
     ['5', 'listed'],
     ['3', 'listed'],
