@@ -11,6 +11,15 @@ export interface InstanceKeysDeps {
   watchKey: KeyWatcher
 }
 
+/** Leases that are remembered: nothing here grows with the number of losses. */
+const MOST_LEASES = 10
+
+function remember(leases: Set<string>, lease: string): void {
+  leases.add(lease)
+  const [oldest] = leases
+  if (leases.size > MOST_LEASES) leases.delete(oldest!)
+}
+
 /** A key that somebody else has, and under which lease. */
 export interface Taken {
   key: string
@@ -101,7 +110,7 @@ export class InstanceKeys {
     if (taken !== undefined) return taken
     const isNew = !this.#leases.has(lease)
     if (isNew) this.#forgetGivenUp(wanted)
-    this.#leases.add(lease)
+    remember(this.#leases, lease)
     const before = this.#wanted
     const deletes = this.#except(wanted)
     const puts = wanted.filter(put => !this.#has(put, lease))
@@ -111,7 +120,7 @@ export class InstanceKeys {
     const mayTake = (found: KeyValue) => {
       if (this.#isOurs(found)) return true
       if (!(this.#isPast(found) || this.#isOlder(found)) || !takesOver(found)) return false
-      this.#older.add(found.lease)
+      remember(this.#older, found.lease)
       return true
     }
     const result = await this.#transact(puts, deletes, lease, mayTake)
@@ -199,12 +208,12 @@ export class InstanceKeys {
     return key
   }
 
-  /** With a new lease: a late write of the one before goes with that one. */
+  /** With a new lease: what the one before has not written, or writes late, goes with that one. */
   #forgetGivenUp(puts: readonly Entry[]): void {
     for (const key of this.#keys.values()) {
       if (puts.some(({ key: name }) => name === key.name)) continue
       key.unwatch()
-      if (!key.wanted) this.#keys.delete(key.name)
+      if (!key.wanted || key.stands === ABSENT) this.#keys.delete(key.name)
     }
   }
 
@@ -318,7 +327,7 @@ export class InstanceKeys {
         this.#listener.taken(this.#give(found))
         return
       }
-      this.#older.add(found.lease)
+      remember(this.#older, found.lease)
     }
     key.took(found)
     this.#listener.changed(found)

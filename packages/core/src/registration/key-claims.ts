@@ -27,9 +27,5 @@ export class KeyClaims {
 function heldText(key: string, holder: Claimer, claimer: Claimer): string {
   if (holder.instance.id === claimer.instance.id)
     return `This registry has a registration under ${key} already; give each an "id" of its own, or deregister the first.`
-  const { name, id } = claimer.instance
-  return (
-    `The registration of "${name}" with id "${id}" would share a key with "${holder.instance.id}", since this format does not ` +
-    'take the key from such an id: for go-zero give an "id" that is a number; or deregister the first.'
-  )
+  return `The registration with id "${claimer.instance.id}" would share ${key} with that of "${holder.instance.id}"; give each an "id" that makes keys of its own, or deregister the first.`
 }

@@ -74,10 +74,13 @@ export class InstanceRecord {
     return this.#instance
   }
 
-  /** Its keys in all formats, whether they are taken out now or not. */
+  /** Its keys in all formats, whether they are taken out now or not, but for those that have the lease in them. */
   keys(): string[] {
     const fields = eligible(this.#fields())
-    return this.#formats.flatMap(format => writeEntries(format, fields, '0')).map(({ key }) => key)
+    const keysUnder = (lease: string) =>
+      this.#formats.flatMap(format => writeEntries(format, fields, lease)).map(({ key }) => key)
+    const other = new Set(keysUnder('2'))
+    return keysUnder('1').filter(key => other.has(key))
   }
 
   /** Whether this is what stands there, of all that is wanted. */

@@ -83,3 +83,15 @@ it('an event of our own write that comes after we deleted the key is no news', a
   guard().apply([event(second)])
   expect(seen).toEqual([])
 })
+
+it('keys that have their lease in them are forgotten with leases that were lost before they were written', async test => {
+  const { keys, lease, write } = await someKeys(test)
+  for (let lost = 1; lost <= 132; lost += 1) {
+    const entry = { key: `/ours/${lost}`, value: '' }
+    const refused = keys.write([entry], String(lost), () => true)
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_ETCD_LEASE_NOT_FOUND' })
+  }
+  const key = `/ours/${lease.current!.id}`
+  await write({ key, value: '' })
+  expect(keys.names).toEqual([key])
+})

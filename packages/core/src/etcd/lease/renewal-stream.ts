@@ -15,17 +15,17 @@ export interface Renewable {
   received(ttl: number): string | undefined
 }
 
-export interface RenewalStreamDeps {
+export interface RenewalStreamDeps<Lease extends Renewable> {
   connection: Pick<Connection, 'pause' | 'openKeepAlive'>
   clock: Pick<Clock, 'now'>
   /** etcd ended the stream since it may not renew one of these, which are in the order of their requests. */
-  refused(leases: Renewable[], error: EtcdRegisterError): void
+  refused(leases: Lease[]): void
 }
 
 /** One keepalive stream for the leases on it. It is opened again for as long as there is one, on another member if need be. */
-export class RenewalStream {
-  readonly #deps: RenewalStreamDeps
-  readonly #leases = new Map<string, Renewable>()
+export class RenewalStream<Lease extends Renewable = Renewable> {
+  readonly #deps: RenewalStreamDeps<Lease>
+  readonly #leases = new Map<string, Lease>()
   /** Of leases that were removed: how many answers are still to come on this stream. */
   readonly #late = new Map<string, number>()
   #stream: EtcdStream<{ ID: string }> | undefined
@@ -39,16 +39,16 @@ export class RenewalStream {
   /** Streams that etcd ended since it may not renew a lease. */
   refusals = 0
 
-  constructor(deps: RenewalStreamDeps) {
+  constructor(deps: RenewalStreamDeps<Lease>) {
     this.#deps = deps
   }
 
-  add(lease: Renewable): void {
+  add(lease: Lease): void {
     this.#leases.set(lease.id, lease)
   }
 
   /** Without leases the stream ends. */
-  remove(lease: Renewable): void {
+  remove(lease: Lease): void {
     if (!this.#leases.delete(lease.id)) return
     if (lease.unanswered.length > 0) this.#late.set(lease.id, lease.unanswered.length)
     if (this.#leases.size > 0) return
@@ -59,7 +59,7 @@ export class RenewalStream {
   }
 
   /** Returns whether it was sent. If not, the stream is being opened, and asks the lease to send then. */
-  write(lease: Renewable): boolean {
+  write(lease: Lease): boolean {
     if (this.#stream !== undefined) this.#stream.write({ ID: lease.id })
     else if (this.#running === undefined) this.#open()
     return this.#stream !== undefined
@@ -125,12 +125,12 @@ export class RenewalStream {
     this.#ended()
     if (error.code === 'ERR_ETCD_PERMISSION') {
       this.refusals += 1
-      this.#deps.refused(unanswered, error)
+      this.#deps.refused(unanswered)
     }
     this.#open()
   }
 
-  #unanswered(): Renewable[] {
+  #unanswered(): Lease[] {
     return [...this.#leases.values()]
       .filter(({ unanswered }) => unanswered.length > 0)
       .sort((a, b) => a.unanswered[0]! - b.unanswered[0]!)

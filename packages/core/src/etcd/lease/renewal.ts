@@ -48,7 +48,7 @@ export class Renewal implements Renewable {
   readonly #deps: RenewalDeps
   readonly #listener: RenewalListener
   readonly #period: number
-  #stream: RenewalStream
+  #stream: RenewalStream<Renewal>
   /** On this stream: acknowledgements, those in a row that were not asked for, and how long the last one took, in ms. */
   #acks = 0
   #unrequested = 0
@@ -58,7 +58,12 @@ export class Renewal implements Renewable {
   #stopTimeout = () => {}
   #stopExpiry = () => {}
 
-  constructor(lease: HeldLease, stream: RenewalStream, deps: RenewalDeps, listener: RenewalListener) {
+  constructor(
+    lease: HeldLease,
+    stream: RenewalStream<Renewal>,
+    deps: RenewalDeps,
+    listener: RenewalListener,
+  ) {
     const { clock } = deps
     this.#lease = lease
     this.#stream = stream
@@ -75,12 +80,12 @@ export class Renewal implements Renewable {
     return this.#lease.id
   }
 
-  get stream(): RenewalStream {
+  get stream(): RenewalStream<Renewal> {
     return this.#stream
   }
 
   /** Goes on over another stream. */
-  moveTo(stream: RenewalStream): void {
+  moveTo(stream: RenewalStream<Renewal>): void {
     this.#stream.remove(this)
     this.#stream = stream
     stream.add(this)

@@ -2,12 +2,7 @@ import type { Connection } from '../client/connection.ts'
 import type { Clock } from '../support/clock.ts'
 import type { EtcdRegisterError } from '../support/errors.ts'
 import { type HeldLease, Renewal, type RenewalListener } from './renewal.ts'
-import { type Renewable, RenewalStream } from './renewal-stream.ts'
-
-export interface LeaseListener extends RenewalListener {
-  /** etcd refuses to renew it, which is tried on. */
-  refused(error: EtcdRegisterError): void
-}
+import { RenewalStream } from './renewal-stream.ts'
 
 /** A lease that is kept alive. */
 export interface KeptLease {
@@ -23,50 +18,37 @@ export interface KeptLease {
 export class Renewals {
   readonly #connection: Connection
   readonly #clock: Clock
-  readonly #kept = new Map<Renewable, LeaseListener>()
-  readonly #shared: RenewalStream
+  readonly #shared: RenewalStream<Renewal>
   /** etcd answers in order, so that the first request without an answer is the one it refused. Its grpc-proxy does not. */
   #inOrder = true
 
   constructor(connection: Connection, clock: Clock) {
     this.#connection = connection
     this.#clock = clock
-    this.#shared = new RenewalStream({
-      connection,
-      clock,
-      refused: leases => {
-        for (const lease of this.#inOrder ? leases.slice(0, 1) : leases) this.#setApart(lease as Renewal)
-      },
+    this.#shared = this.#aStream(refused => {
+      for (const lease of this.#inOrder ? refused.slice(0, 1) : refused) lease.moveTo(this.#aStream(() => {}))
     })
   }
 
-  keep(lease: HeldLease, listener: LeaseListener): KeptLease {
+  keep(lease: HeldLease, { renewed, lost }: RenewalListener): KeptLease {
     const deps = { connection: this.#connection, clock: this.#clock }
     const renewal = new Renewal(lease, this.#shared, deps, {
       renewed: () => {
         if (renewal.stream !== this.#shared) this.#takeBack(renewal)
-        listener.renewed()
+        renewed()
       },
-      lost: reason => {
-        this.#kept.delete(renewal)
-        listener.lost(reason)
-      },
+      lost,
     })
-    this.#kept.set(renewal, listener)
     return {
       get failure() {
         return renewal.stream.failure
       },
-      stop: () => {
-        this.#kept.delete(renewal)
-        renewal.stop()
-      },
+      stop: () => renewal.stop(),
     }
   }
 
-  #setApart(renewal: Renewal): void {
-    const refused = (_: Renewable[], error: EtcdRegisterError) => this.#kept.get(renewal)?.refused(error)
-    renewal.moveTo(new RenewalStream({ connection: this.#connection, clock: this.#clock, refused }))
+  #aStream(refused: (leases: Renewal[]) => void): RenewalStream<Renewal> {
+    return new RenewalStream({ connection: this.#connection, clock: this.#clock, refused })
   }
 
   #takeBack(renewal: Renewal): void {

@@ -57,7 +57,7 @@ export interface SessionListener {
   held(): void
   lost(reason: LeaseLossReason): void
   renewed(): void
-  /** A grant, a renewal or a revocation failed; it is tried again. */
+  /** A grant or a revocation failed; it is tried again. */
   failed(error: EtcdRegisterError): void
 }
 
@@ -179,7 +179,6 @@ export class Session {
         this.renewed = true
         this.#listener.renewed()
       },
-      refused: error => this.#listener.failed(error),
       lost: reason => this.#lose(reason),
     })
     this.#listener.held()
