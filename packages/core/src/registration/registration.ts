@@ -38,7 +38,7 @@ export interface RegistrationStatus {
 }
 
 /** Of `deregister()`: milliseconds. Throws `ERR_INVALID_OPTION`. */
-export function timeoutOf(options: { timeout?: number | undefined }): number {
+function timeoutOf(options: { timeout?: number | undefined }): number {
   checkNames('options of deregister()', options, ['timeout'])
   const { timeout = 3000 } = options
   return milliseconds('timeout', timeout)

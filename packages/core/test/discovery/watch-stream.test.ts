@@ -54,6 +54,21 @@ test.concurrent('a watch that etcd ends since its history is compacted silences 
     .toEqual(['created', `/b ${next}`])
 })
 
+test.concurrent('thousands of watches that are cancelled at once silence none of the others', async t => {
+  const etcd = await startEtcd(t)
+  const writer = openWriter(t, etcd.endpoint)
+  const { watch } = await openStream(t, etcd.endpoint)
+  const staying = watch('/staying', 1)
+  const leaving = Array.from({ length: 3000 }, (_, i) => watch(`/leaving/${i}`, 1))
+  await t.expect
+    .poll(() => leaving.every(({ seen }) => seen.includes('created')), { timeout: 30_000 })
+    .toBe(true)
+  for (const { cancel } of leaving) cancel()
+  const revision = await writer.put('/staying', '')
+  await t.expect.poll(() => staying.seen, { timeout: 30_000 }).toContain(`/staying ${revision}`)
+  expect(staying.seen.filter(what => what.startsWith('ERR_'))).toEqual([])
+})
+
 test.concurrent('a watch that is cancelled before it is created delivers nothing, and silences none of the others', async t => {
   const etcd = await startEtcd(t)
   const writer = openWriter(t, etcd.endpoint)

@@ -43,6 +43,20 @@ describe.concurrent('one registry', () => {
     expect(registry.status().registrations.map(({ lease }) => lease.losses)).toEqual(losses)
   })
 
+  it('five hundred instances are granted and written once each, and a restart within the TTL loses none', async test => {
+    const etcd = await anEtcd(test)
+    const registry = aRegistry(test, etcd)
+    const registrations = Array.from({ length: 500 }, (_, i) => registry.register(orders({ port: 8000 + i })))
+    await Promise.all(registrations.map(registration => registration.ready()))
+    expect(await etcd.requests()).toMatchObject({ LeaseGrant: 500, Txn: 500 })
+    const renewed = registrations.map(registration => new Promise(done => registration.once('renewed', done)))
+    await etcd.restart()
+    await Promise.all(renewed)
+    await until(async () => (await rows(etcd)).length === 500)
+    const losses = registry.status().registrations.map(({ lease }) => lease.losses)
+    expect(losses).toEqual(registrations.map(() => 0))
+  })
+
   it('one that leaves takes its lease and its key, and no other', async test => {
     const etcd = await anEtcd(test)
     const registry = aRegistry(test, etcd)

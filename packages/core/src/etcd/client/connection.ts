@@ -10,6 +10,7 @@ import { commonNameOf } from '../options/credentials.ts'
 import type { ResolvedEtcdOptions } from '../options/options.ts'
 import type { Clock } from '../support/clock.ts'
 import { type ErrorCode, EtcdRegisterError } from '../support/errors.ts'
+import { Slots } from '../support/slots.ts'
 import { InvalidAnswer } from '../wire/message-fields.ts'
 import type { RangePage } from '../wire/range-page.ts'
 import type { TxnAnswer } from '../wire/txn-answer.ts'
@@ -24,10 +25,14 @@ import { TransportSource } from './transport-source.ts'
 
 type Interceptor = NonNullable<UnaryCall['interceptors']>[number]
 
+const READ = 'a read'
 const LEASE = 'a lease'
 const WRITE = 'a write'
 
 const LEASE_EXISTS = /lease already exists/
+
+/** Reads, and writes, that are under way at a time. */
+const MOST_AT_ONCE = 32
 
 /** Node ended the HTTP/2 session for what came over it, and gRPC goes on to use it. */
 const SESSION_ENDED = /internal client error|Bandwidth exhausted/
@@ -80,6 +85,7 @@ export class Connection {
   readonly #health: Health
   readonly #tokens: TokenSource
   readonly #transports: TransportSource
+  readonly #slots = { reads: new Slots(MOST_AT_ONCE), writes: new Slots(MOST_AT_ONCE) }
   readonly pace: LinkPace = new LinkPace()
 
   constructor(options: ResolvedEtcdOptions, clock: Clock) {
@@ -111,7 +117,7 @@ export class Connection {
   }
 
   range(request: IRangeRequest, options?: CallOptions & Pick<Request, 'probe'>): Promise<RangePage> {
-    return this.#call('a read', { ...options, keys: () => [String(request.key)] }, (transport, call) =>
+    return this.#call(READ, { ...options, keys: () => [String(request.key)] }, (transport, call) =>
       transport.range(request, call),
     )
   }
@@ -217,7 +223,26 @@ export class Connection {
     return this.#health.closed.aborted
   }
 
+  /** As many at a time as etcd answers quickly: of thousands at once, most would wait until they time out. */
   async #call<T>(
+    what: string,
+    options: (CallOptions & Request) | undefined,
+    run: (transport: Transport, call: UnaryCall) => Promise<T>,
+  ): Promise<T> {
+    if (options?.probe) return await this.#callNow(what, options, run)
+    const slots = this.#slots[what === READ ? 'reads' : 'writes']
+    const waited = await slots.take()
+    try {
+      // Those before it have found etcd away, so it would only take its time to find the same.
+      const down = waited ? this.#health.down : undefined
+      if (down !== undefined) throw new EtcdRegisterError(down.code, down.message)
+      return await this.#callNow(what, options, run)
+    } finally {
+      slots.release()
+    }
+  }
+
+  async #callNow<T>(
     what: string,
     { timeout = this.#options.requestTimeout, keys, puts = false, probe = false }: CallOptions & Request = {},
     run: (transport: Transport, call: UnaryCall) => Promise<T>,

@@ -101,6 +101,11 @@ export class Health {
     return this.#distrusts || (this.#state === 'up' && this.#permission === 'none')
   }
 
+  /** Why etcd is known to be away, if it is. */
+  get down(): ErrorStatus | undefined {
+    return this.#state === 'down' ? this.#lastError : undefined
+  }
+
   /** Resolves as soon as etcd is not known to be away, or the signal aborts. */
   waitForReady(signal: AbortSignal): Promise<void> {
     if (this.#state !== 'down' || signal.aborted) return Promise.resolve()

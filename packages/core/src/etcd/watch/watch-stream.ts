@@ -236,7 +236,8 @@ export class WatchStream {
     if (canceled) this.#numbers.delete(watchId)
     const watch = number === undefined ? undefined : this.#watches.get(number)
     if (watch === undefined) {
-      this.#strays += 1
+      // Thousands can be cancelled at once, and each of them is answered.
+      if (number === undefined || !canceled) this.#strays += 1
       if (this.#strays > MOST_STRAY) this.distrust('messages of watches that nobody asked for')
       return
     }
