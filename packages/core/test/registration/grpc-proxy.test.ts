@@ -7,7 +7,7 @@ import { leaseOf } from '../support/lease-of.ts'
 import { aSessionKeeper } from '../support/session-keeper.ts'
 import { forbidUnhandled } from '../support/unhandled.ts'
 import { until } from '../support/until.ts'
-import { anEtcd, aRegistry, type Cleanup, registered, untilExactly } from '../support/write-side.ts'
+import { anEtcd, aRegistry, type Cleanup, orders, registered, untilExactly } from '../support/write-side.ts'
 
 forbidUnhandled()
 
@@ -35,6 +35,23 @@ describe.concurrent("behind etcd's grpc-proxy, which acknowledges renewals by it
     const keeper = aSessionKeeper(test, { connection, clock: systemClock, ttl }, { renewed })
     await until(() => renewals >= 15, { within: 60_000 })
     expect({ opened, losses: keeper.status().losses }).toEqual({ opened: 1, losses: 0 })
+  })
+
+  it('thirty leases of 6 s are renewed, and none is lost', async test => {
+    const { etcd, proxy } = await aProxiedEtcd(test)
+    const registry = aRegistry(test, proxy, { ttl: 6 })
+    const all = await Promise.all(
+      Array.from({ length: 30 }, (_, i) => registered(registry, orders({ port: 8000 + i }))),
+    )
+    const renewals = all.map(() => 0)
+    all.forEach((registration, i) => {
+      registration.on('renewed', () => {
+        renewals[i]! += 1
+      })
+    })
+    await until(() => renewals.every(count => count >= 5), { within: 60_000 })
+    await untilExactly(etcd, all)
+    expect(registry.status().registrations.map(({ lease }) => lease.losses)).toEqual(all.map(() => 0))
   })
 
   it('a registration lives on when the proxy is started again, or stands still for a while', async test => {

@@ -20,6 +20,9 @@ export interface LeaseStatus {
 
 export type SessionState = 'granting' | 'held' | 'lost' | 'closed'
 
+/** Grants without an answer that are revoked later; those before them end by themselves. */
+const MOST_UNCERTAIN = 5
+
 /** As etcdctl shows and takes it. */
 export function etcdctlId(id: string): string {
   return BigInt(id).toString(16)
@@ -161,6 +164,8 @@ export class Session {
   async #grant(): Promise<HeldLease> {
     const id = newLeaseId()
     this.#uncertain.add(id)
+    const [oldest] = this.#uncertain
+    if (this.#uncertain.size > MOST_UNCERTAIN) this.#uncertain.delete(oldest!)
     const { sentAt, ttl } = await this.#deps.connection.grant(this.#options.ttl, id)
     this.#uncertain.delete(id)
     return { id, ttl, ackedAt: sentAt, expiresAt: sentAt + ttl * 1000 }
