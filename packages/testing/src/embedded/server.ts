@@ -55,7 +55,7 @@ export async function startServer(plan: ServerPlan): Promise<EtcdServer> {
   const listener =
     tlsServer === undefined
       ? createListener(host, 'http2', accept)
-      : createListener(host, 'tls', createTlsFront(tlsServer, accept))
+      : createListener(host, 'tls', createTlsFront(tlsServer, backend().rules.takesSlashesOverTls, accept))
   // Below those of outgoing connections, so that it is still free when this etcd starts again.
   const port = await listenOnFreePort(port => listener.listen(port), plan.port === 0 ? undefined : plan.port)
   const endpoint = endpointUrl(host, port, tls)

@@ -10,6 +10,9 @@ export interface Rules {
   /** RPCs that it does not know. */
   readonly lacks: readonly string[]
 
+  /** Over TLS, an `:authority` with slashes is taken, as it is without. */
+  readonly takesSlashesOverTls: boolean
+
   // watches
 
   /** A progress request is answered only once each watch of its stream is synced, and never without a watch. */
@@ -74,6 +77,7 @@ export function rulesOf(version: EtcdVersion): Rules {
     release: RELEASES[version],
     storageVersion: since36 ? `${version}.0` : undefined,
     lacks: [...(since35 ? [] : ['AuthStatus']), ...(since37 ? [] : ['RangeStream'])],
+    takesSlashesOverTls: !since35 || since37,
     progressOnlyWhenSynced: since35,
     refusesNegativeStart: since35,
     keepsCompactedDeletes: since35,
