@@ -265,7 +265,6 @@ export class ServiceRegistration extends Emitter<RegistrationEvents> implements 
   }
 
   #renewed({ id, ttl }: HeldLease): void {
-    if (this.#state === 'registered') this.#tellOfSuccess()
     if (this.listenerCount('renewed') > 0) this.emitSafely('renewed', { id: etcdctlId(id), ttl })
     // Connections can live on although their address is gone.
     if (this.#canMove && !isOwnAddress(this.#record.host)) void this.#checkAddress()

@@ -50,6 +50,21 @@ describe.concurrent('what is published', () => {
     expect(registry.warnings).toHaveLength(2)
   })
 
+  it('a write that is refused is told of until it is not, whatever is renewed meanwhile', async test => {
+    const etcd = await anEtcd(test, { args: ['--max-request-bytes', '4000'] })
+    const registry = aRegistry(test, etcd, { ttl: 6 })
+    const registration = await registered(registry)
+    let renewals = 0
+    registration.on('renewed', () => void renewals++)
+    const refused = registration.update({ metadata: { note: 'x'.repeat(5000) } })
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_ETCD_REQUEST' })
+    const before = renewals
+    await until(() => renewals >= before + 2)
+    expect(registry.warnings).toHaveLength(1)
+    await registration.update({ metadata: {} })
+    expect(registry.warnings).toHaveLength(2)
+  })
+
   it('many updates at once end with the last one, in few writes', async test => {
     const etcd = await anEtcd(test)
     const registration = await registered(aRegistry(test, etcd))

@@ -148,7 +148,9 @@ export class RenewalStream<Lease extends Renewable = Renewable> {
 
   #receivedLate(id: string): string | undefined {
     const left = this.#late.get(id) ?? 0
-    this.#late.set(id, left - 1)
-    return left > 0 ? undefined : 'it renewed another lease'
+    if (left === 0) return 'it renewed another lease'
+    if (left === 1) this.#late.delete(id)
+    else this.#late.set(id, left - 1)
+    return undefined
   }
 }
