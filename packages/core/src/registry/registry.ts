@@ -27,7 +27,7 @@ import { ServiceRegistration } from '../registration/registration.ts'
 import type { RegistryOptions } from './options.ts'
 import { type ResolvedOptions, resolveOptions } from './options.ts'
 
-/** Registers and discovers over one lease, one keepalive stream and one watch stream. */
+/** Registers and discovers over one keepalive stream and one watch stream. */
 export interface Registry extends AsyncDisposable {
   /** Returns at once and works in the background. Throws `ERR_INVALID_OPTION` or `ERR_CLOSED`. */
   register(service: ServiceOptions): Registration
