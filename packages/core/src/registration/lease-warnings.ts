@@ -32,7 +32,7 @@ export class LeaseWarnings {
     this.#lost.begins(reason, { fields: { code: 'ERR_ETCD_LEASE_NOT_FOUND', lease, reason }, message })
   }
 
-  /** No lease can be had or renewed. Of an etcd that is away, or takes no writes, or sends nonsense, the connection warns. */
+  /** A grant failed. Of an etcd that is away, or takes no writes, or sends nonsense, the connection warns. */
   failed(registration: object, error: EtcdRegisterError): void {
     this.#missing.add(registration)
     const { code, message } = error
@@ -40,7 +40,7 @@ export class LeaseWarnings {
     else this.#lost.begins(code, { fields: errorFields(error), message: `${message} Retrying.` })
   }
 
-  /** A registration has its keys under its lease, and a name, or has said itself why it has not, or left. */
+  /** The keys of a registration are under its lease: `name` is told. Without a name it has left, or warns itself. */
   ends(registration: object, name?: string): void {
     if (!this.#missing.delete(registration)) return
     if (name !== undefined) this.#back.push(name)

@@ -42,7 +42,7 @@ export class SessionKeeper {
     void this.#session.start()
   }
 
-  /** Its keys are under the lease, with its name, or it has said itself why they are not. */
+  /** The keys are under the lease: `name` is told. Without a name the registration warns itself of what is wrong. */
   settled(name?: string): void {
     this.#deps.warnings.ends(this, name)
   }

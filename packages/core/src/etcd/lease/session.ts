@@ -224,14 +224,14 @@ export class Session {
     if (this.#state !== 'lost') this.#state = 'closed'
   }
 
-  /** Once etcd answers; what it has not heard of by then ends by itself. */
+  /** One try for each: a lease that etcd is not told of expires by itself. */
   #revokeUncertain(): void {
     for (const id of this.#uncertain) void this.#deps.connection.revoke(id).catch(() => {})
     this.#uncertain.clear()
   }
 }
 
-/** As etcd's own: 63 bits, and none of them zero all together. */
+/** A positive number of 63 random bits, as etcd's own ids are. */
 function newLeaseId(): string {
   const id = randomBytes(8).readBigUInt64BE() & 0x7fff_ffff_ffff_ffffn
   return String(id === 0n ? 1n : id)
