@@ -1,80 +1,62 @@
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { WarnOnce } from '../src/etcd/support/warn-once.ts'
-import { MovedClock } from './support/moved-clock.ts'
-import { keepLog } from './support/read-side.ts'
+import { Condition } from '../src/etcd/support/condition.ts'
 
-function aCondition() {
-  const clock = new MovedClock()
-  const log = keepLog()
-  const condition = new WarnOnce(clock, log)
-  const line = (message: string) => ({ fields: {}, message })
-  return {
-    clock,
-    begins: (kind: string, after?: number, message = kind) => condition.begins(kind, line(message), after),
-    ends: () => condition.ends(() => line('over')),
-    condition,
-    lines: () => log.lines.map(({ level, message }) => `${level} ${message}`),
-  }
-}
-
-test('a condition is one warning however often it is met, and one at the same level when it is over', () => {
-  const { begins, ends, lines } = aCondition()
-  ends()
-  for (let n = 0; n < 5; n += 1) begins('away')
-  expect(lines()).toEqual(['warn away'])
-  for (let n = 0; n < 5; n += 1) ends()
-  expect(lines()).toEqual(['warn away', 'warn over'])
+test('whoever waits looks at once, and again when woken', async () => {
+  const condition = new Condition()
+  let looks = 0
+  const waiting = condition.until(() => {
+    looks += 1
+    return looks === 3
+  })
+  expect(looks).toBe(1)
+  condition.notify()
+  condition.notify()
+  await waiting
+  condition.notify()
+  expect(looks).toBe(3)
 })
 
-test('another cause of it is told of, too, and it is over once', () => {
-  const { begins, ends, lines } = aCondition()
-  for (const kind of ['away', 'auth', 'away', 'auth']) begins(kind)
-  ends()
-  expect(lines()).toEqual(['warn away', 'warn auth', 'warn over'])
+test('what the check throws is the rejection of that one only', async () => {
+  const condition = new Condition()
+  let over = false
+  const failing = condition.until(() => {
+    if (over) throw new Error('hopeless')
+    return false
+  })
+  const other = condition.until(() => over)
+  over = true
+  condition.notify()
+  await expect(failing).rejects.toThrow('hopeless')
+  await other
 })
 
-test('one that comes and goes is told of once a minute, and one that stays is told of in any case', () => {
-  const { clock, begins, ends, lines } = aCondition()
-  for (let n = 0; n < 50; n += 1) {
-    begins('away')
-    ends()
-    clock.advance(1000)
-  }
-  expect(lines()).toEqual(['warn away', 'warn over'])
-  begins('away')
-  clock.advance(10_000)
-  expect(lines()).toEqual(['warn away', 'warn over', 'warn away'])
-  ends()
-  expect(lines()).toHaveLength(4)
+const message = () => 'not yet'
+
+test('an abort rejects with its reason as the cause, also before the wait began, and leaves no listener', async () => {
+  const condition = new Condition()
+  const controller = new AbortController()
+  const { signal } = controller
+  const waiting = condition.until(() => false, { signal, message })
+  const cause = new Error('enough')
+  controller.abort(cause)
+  const aborted = { name: 'AbortError', code: 'ERR_ABORTED', message: 'not yet', cause }
+  await expect(waiting).rejects.toMatchObject(aborted)
+  await expect(condition.until(() => true, { signal, message })).rejects.toMatchObject(aborted)
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+
+  const other = new AbortController().signal
+  await condition.until(() => true, { signal: other, message })
+  expect(getEventListeners(other, 'abort')).toHaveLength(0)
 })
 
-test('one that has to last is told of with what was met last, and not at all if it is over before', () => {
-  const { clock, begins, ends, lines } = aCondition()
-  begins('broken', 10_000)
-  clock.advance(9999)
-  ends()
-  begins('broken', 10_000)
-  begins('broken', 10_000, 'broken again')
-  clock.advance(9999)
-  expect(lines()).toEqual([])
-  clock.advance(1)
-  ends()
-  expect(lines()).toEqual(['warn broken again', 'warn over'])
-  expect(clock.waiting).toBe(0)
-})
-
-test('one that another warning tells of begins without a line, and ends with one', () => {
-  const { condition, ends, lines } = aCondition()
-  condition.begins('away')
-  ends()
-  expect(lines()).toEqual(['warn over'])
-})
-
-test('nothing is told once nobody is concerned', () => {
-  const { clock, condition, begins, ends, lines } = aCondition()
-  begins('broken', 10_000)
-  condition.close()
-  clock.advance(10_000)
-  ends()
-  expect(lines()).toEqual([])
+test('many may wait with one signal, which is no leak of it', async () => {
+  const controller = new AbortController()
+  const condition = new Condition()
+  const { signal } = controller
+  const waiting = Array.from({ length: 30 }, () => condition.until(() => false, { signal, message }))
+  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
+  controller.abort(new Error('enough'))
+  const outcomes = await Promise.allSettled(waiting)
+  expect(outcomes.map(({ status }) => status)).toEqual(Array(30).fill('rejected'))
 })

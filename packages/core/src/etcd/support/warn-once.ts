@@ -23,7 +23,7 @@ export class WarnOnce {
   readonly #toldAt = new Map<string, number>()
   /** The kinds of now, each with the line that is due, if one is still to be told. */
   readonly #kinds = new Map<string, Line | undefined>()
-  readonly #timers = new Set<() => void>()
+  readonly #timers = new Map<string, () => void>()
   #told = false
 
   constructor(clock: Clock, logger: Logger) {
@@ -52,10 +52,10 @@ export class WarnOnce {
       return
     }
     const cancel = this.#clock.after(wait, () => {
-      this.#timers.delete(cancel)
+      this.#timers.delete(kind)
       this.#tell(kind)
     })
-    this.#timers.add(cancel)
+    this.#timers.set(kind, cancel)
   }
 
   /** May be called with each success. `line`: none where another one says so. */
@@ -68,9 +68,18 @@ export class WarnOnce {
     this.#logger.warn(fields, message)
   }
 
+  /** Another warning tells of it from now on. The end of what was told is still to come. */
+  dropUntold(): void {
+    for (const [kind, cancel] of this.#timers) {
+      cancel()
+      this.#kinds.delete(kind)
+    }
+    this.#timers.clear()
+  }
+
   /** Nobody is concerned any more. */
   close(): void {
-    for (const cancel of this.#timers) cancel()
+    for (const cancel of this.#timers.values()) cancel()
     this.#timers.clear()
     this.#kinds.clear()
     this.#told = false

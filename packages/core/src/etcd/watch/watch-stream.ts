@@ -359,7 +359,10 @@ export class WatchStream {
   /** Of an etcd that is away or sends nonsense the connection warns. */
   #warnOf(error: EtcdRegisterError): void {
     const { code, message } = error
-    if (AWAY.has(code) || code === 'ERR_ETCD_ANSWER' || code === 'ERR_CLOSED') return
+    if (AWAY.has(code) || code === 'ERR_ETCD_ANSWER' || code === 'ERR_CLOSED') {
+      this.#broken.dropUntold()
+      return
+    }
     const text = `${message} Discoveries are stale, and keys that others delete are not seen. Retrying.`
     this.#broken.begins('broken', { fields: errorFields(error), message: text }, LASTING)
   }
