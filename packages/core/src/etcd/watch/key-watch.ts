@@ -309,7 +309,7 @@ export class RangeWatch {
     }
   }
 
-  /** A proxy sends reads to the silent member too, and the next one to another. */
+  /** Reads until one is answered: a proxy sends some of them to the silent member. */
   async #insistOnMark(ended: AbortSignal): Promise<RangeMark | undefined> {
     for (; !ended.aborted; await sleep(this.#clock, LATEST, ended)) {
       const mark = await this.#reader.mark().catch(() => undefined)
